@@ -1,65 +1,73 @@
 // A guest CPU as a scenario asks for it, in libvirt's words (https://libvirt.org/formatdomain.html#cpu-model-and-topology).
 import { z } from 'zod';
 
-const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'must be a name as libvirt spells it');
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be a name as libvirt spells it');
 
 export const CPU_MODES = ['none', 'custom', 'host-model', 'host-passthrough', 'maximum'] as const;
 
+const Topology = z
+  .strictObject({
+    sockets: z.int().min(1).max(64),
+    dies: z.int().min(1).max(64).optional().describe('dies per socket; default 1'),
+    cores: z.int().min(1).max(512).describe('cores per die'),
+    threads: z.int().min(1).max(8).describe('threads per core'),
+  })
+  .describe('how the vCPUs are arranged; their product is the number of vCPUs');
+
 const CpuObject = z
   .strictObject({
-    mode: z.enum(CPU_MODES).describe('libvirt cpu mode; `none` writes no <cpu> element'),
+    mode: z.enum(CPU_MODES, 'unknown mode').describe('libvirt cpu mode; `none` writes no <cpu> element'),
     model: name.optional().describe('named CPU model, for mode custom'),
-    fallback: z.enum(['allow', 'forbid']).optional().describe('may libvirt take another model? (mode custom)'),
-    vendor: z.enum(['Intel', 'AMD', 'Hygon', 'VIA']).optional().describe('vendor the host must have'),
-    match: z.enum(['minimum', 'exact', 'strict']).optional(),
-    check: z.enum(['none', 'partial', 'full']).optional(),
-    migratable: z.boolean().optional().describe('for host-passthrough and maximum'),
+    fallback: z
+      .enum(['allow', 'forbid'], 'unknown fallback')
+      .optional()
+      .describe('may libvirt take another model? (modes custom and host-model)'),
+    vendor: z.enum(['Intel', 'AMD', 'Hygon', 'VIA'], 'unknown vendor').optional().describe('vendor the host must have'),
+    match: z
+      .enum(['minimum', 'exact', 'strict'], 'unknown match')
+      .optional()
+      .describe('how closely the guest CPU follows this description'),
+    check: z
+      .enum(['none', 'partial', 'full'], 'unknown check')
+      .optional()
+      .describe('how libvirt compares the CPU with what it got before it starts the guest'),
+    migratable: z.boolean().optional().describe('leave out what can not migrate? (host-passthrough and maximum)'),
     features: z
-      .record(name, z.enum(['force', 'require', 'optional', 'disable', 'forbid']))
+      .record(name, z.enum(['force', 'require', 'optional', 'disable', 'forbid'], 'unknown policy'))
       .optional()
       .describe('CPU features by name and policy, as libvirt names them'),
     cache: z
       .strictObject({
-        mode: z.enum(['emulate', 'passthrough', 'disable']),
+        mode: z.enum(['emulate', 'passthrough', 'disable'], 'unknown cache mode'),
         level: z.int().min(1).max(3).optional(),
       })
-      .optional(),
-    topology: z
-      .strictObject({
-        sockets: z.int().min(1),
-        dies: z.int().min(1).optional(),
-        cores: z.int().min(1),
-        threads: z.int().min(1),
-      })
-      .optional(),
+      .optional()
+      .describe('what the guest sees of caches'),
+    topology: Topology.optional(),
   })
   .superRefine((cpu, context) => {
-    if (cpu.mode === 'custom' && cpu.model === undefined) {
-      context.addIssue({ code: 'custom', path: ['mode'], message: 'mode custom needs a model' });
+    const { mode } = cpu;
+    const complain = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
+    if (mode === 'custom' && cpu.model === undefined) complain('mode', 'mode custom needs a model');
+    if (mode === 'none') {
+      for (const key of Object.keys(cpu)) {
+        if (key !== 'mode') complain(key, 'mode none writes no <cpu>, so nothing else can be set');
+      }
+      return;
     }
-    if (cpu.mode !== 'custom' && cpu.model !== undefined) {
-      context.addIssue({ code: 'custom', path: ['model'], message: `a model needs mode custom, not ${cpu.mode}` });
-    }
-    if (cpu.mode === 'none' && Object.keys(cpu).length > 1) {
-      context.addIssue({ code: 'custom', path: ['mode'], message: 'mode none writes no <cpu>, so nothing else can be set' });
-    }
-    if (cpu.migratable !== undefined && cpu.mode !== 'host-passthrough' && cpu.mode !== 'maximum') {
-      context.addIssue({
-        code: 'custom',
-        path: ['migratable'],
-        message: 'migratable needs mode host-passthrough or maximum',
-      });
+    if (mode !== 'custom' && cpu.model !== undefined) complain('model', `a model needs mode custom, not ${mode}`);
+    if (cpu.migratable !== undefined && mode !== 'host-passthrough' && mode !== 'maximum') {
+      complain('migratable', `migratable needs mode host-passthrough or maximum, not ${mode}`);
     }
   });
 
 /** A guest CPU, wholly decided. */
 export type CpuRequest = z.output<typeof CpuObject>;
 
+const CpuMode = z.enum(CPU_MODES).exclude(['custom'], {
+  error: (issue) =>
+    issue.input === 'custom' ? 'mode custom needs a model, as in {mode: custom, model: EPYC}' : 'unknown mode',
+});
+
 /** In a scenario: `host-passthrough` for short, or an object. */
-export const CpuRequest = z.union([
-  z
-    .enum(CPU_MODES)
-    .exclude(['custom'])
-    .transform((mode): CpuRequest => ({ mode })),
-  CpuObject,
-]);
+export const CpuRequest = z.union([CpuMode.transform((mode): CpuRequest => ({ mode })), CpuObject]);
