@@ -1,0 +1,43 @@
+// A running domain as its parent sees it: the XML that libvirt made, QEMU's arguments, and QEMU's own word on KVM.
+
+/** Runs on the parent. $1 libvirt URI, $2 domain, $3 console file. Prints lines `NAME BASE64`. */
+export const LIVE_SCRIPT = `
+put() { printf "%s " "$1"; base64 -w0; echo; }
+virsh -q -c "$1" dumpxml "$2" | put xml
+virsh -q -c "$1" qemu-monitor-command "$2" '{"execute":"query-kvm"}' 2>&1 | put query-kvm
+process=$(pgrep -o -f -- "^[^ ]*qemu[^ ]* -name guest=$2,") && put argv <"/proc/$process/cmdline"
+tail -c 100000 "$3" | put console
+`;
+
+/** What LIVE_SCRIPT found; null for what could not be read. */
+export interface LiveDomain {
+  readonly xml: string | null;
+  /** The <cpu> element; null when there is none. */
+  readonly cpuXml: string | null;
+  /** Machine type with its version, e.g. `pc-q35-7.2`. */
+  readonly machine: string | null;
+  /** QEMU's arguments. */
+  readonly argv: readonly string[] | null;
+  /** All -cpu arguments; more than one means that something overrode libvirt. */
+  readonly cpuArguments: readonly string[];
+  /** End of the serial console. */
+  readonly console: string | null;
+  /** `kvm` or `tcg` by QMP query-kvm. */
+  readonly accelerator: 'kvm' | 'tcg' | null;
+}
+
+/** Reads what LIVE_SCRIPT printed (already split by readRound). */
+export function readLive(found: ReadonlyMap<string, string>): LiveDomain {
+  const xml = found.get('xml') || null;
+  const argv = (found.get('argv') ?? '').split('\0').filter((word) => word !== '');
+  const enabled = /"enabled":\s*(true|false)/.exec(found.get('query-kvm') ?? '')?.[1];
+  return {
+    xml,
+    cpuXml: xml === null ? null : (/<cpu[\s>][\s\S]*?<\/cpu>|<cpu\s[^>]*\/>/.exec(xml)?.[0] ?? null),
+    machine: xml === null ? null : (/<type[^>]* machine=['"]([^'"]+)['"]/.exec(xml)?.[1] ?? null),
+    argv: argv.length === 0 ? null : argv,
+    cpuArguments: argv.filter((_, index) => argv[index - 1] === '-cpu'),
+    console: found.get('console') ?? null,
+    accelerator: enabled === undefined ? null : enabled === 'true' ? 'kvm' : 'tcg',
+  };
+}

@@ -1,0 +1,139 @@
+// A guest: started by its parent's libvirt, watched until its agent answers, and then a host one level deeper.
+import { type DomainInput, domainXml } from '../domain/domain-xml.ts';
+import { NestedCheckError } from '../errors.ts';
+import { execInGuest } from './courier.ts';
+import type { Host } from './host.ts';
+
+/**
+ * Runs on the parent. $1 libvirt URI, $2 domain, $3 seconds, $4 console file; standard input: domain XML.
+ * Starts the domain and listens to libvirt's own events, so it ends when the agent connects or the domain is gone.
+ * Prints lines `UPTIME WORD` (uptime of the parent in seconds); after the last one, libvirt's words or the console's end.
+ * A parent of ours first says when its libvirt is ready (see the image's `host` script).
+ */
+const START = `
+uri=$1 domain=$2 seconds=$3 console=$4
+say() { read -r up _ </proc/uptime; echo "$up $1"; }
+dir=$(mktemp -d) || exit 71
+trap 'rm -rf "$dir"' EXIT
+cat >"$dir/xml"
+[ ! -p /run/nested-check/ready ] || read -r _ </run/nested-check/ready
+say ready
+virsh -q -c "$uri" create "$dir/xml" >"$dir/words" 2>&1 || { say refused; cat "$dir/words"; exit 0; }
+say created
+mkfifo "$dir/events"
+virsh -q -c "$uri" event --domain "$domain" --all --loop --timeout "$seconds" >"$dir/events" 2>&1 &
+watcher=$!
+outcome=silent
+while read -r line; do
+  case $line in
+    *agent-lifecycle*"state: 'connected'"*) outcome=agent; break ;;
+    *"'lifecycle'"*": Stopped"* | *"'lifecycle'"*": Crashed"* | *'failed to get domain'*) outcome=ended; break ;;
+  esac
+done <"$dir/events"
+kill $watcher 2>/dev/null
+say $outcome
+[ $outcome = agent ] || tail -c 3000 "$console" 2>/dev/null
+`;
+
+/** How far a start came. Times are milliseconds of the parent's clock since the script began. */
+interface StartOutcome {
+  readonly outcome: 'agent' | 'refused' | 'ended' | 'silent';
+  /** libvirt's words, or the end of the console. */
+  readonly words: string;
+  /** Milliseconds from the start of `virsh create` to the outcome. */
+  readonly bootMs: number;
+}
+
+export interface Guest extends Host {
+  readonly domain: string;
+  /** The parent's file with the serial console. */
+  readonly console: string;
+  readonly bootMs: number;
+}
+
+/**
+ * Boots a guest in `parent` and waits for its agent.
+ * Throws NestedCheckError: `refused` (libvirt's or QEMU's words), `died`, `timeout`, or what the parent's exec throws.
+ */
+export async function startGuest(
+  parent: Host,
+  input: Omit<DomainInput, keyof Host['bootFiles'] | 'console'>,
+  bootSeconds: number,
+  signal: AbortSignal,
+  /** Is given the domain XML before it is used. */
+  onXml: (xml: string) => Promise<void>,
+): Promise<Guest> {
+  const { name: domain, plan } = input;
+  const level = `L${plan.level}`;
+  const console = `${parent.consoleFolder}/${domain}.console`;
+  const xml = domainXml({ ...input, ...parent.bootFiles, console });
+  await onXml(xml);
+  const output = await parent.exec(
+    {
+      argv: ['sh', '-c', START, 'nested-check-start', parent.libvirtUri, domain, `${bootSeconds}`, console],
+      stdin: xml,
+      // Until libvirt is ready, and a little for the script itself.
+      timeoutMs: (bootSeconds * 2 + 60) * 1000,
+    },
+    signal,
+  );
+  const { outcome, words, bootMs } = readStart(output.stdout, level, output.stderr);
+  const end = words.trim().slice(-1500);
+  switch (outcome) {
+    case 'refused':
+      throw new NestedCheckError('refused', `${level}: libvirt would not start the guest: ${end}`);
+    case 'ended':
+      throw new NestedCheckError('died', `${level}: the guest ended before its agent answered; its console ends:\n${end}`);
+    case 'silent':
+      throw new NestedCheckError('timeout', `${level}: the guest's agent was silent for ${bootSeconds} s; its console ends:\n${end}`, {
+        hint: 'a slower host may need `timeouts: {boot: …}` in the scenario',
+      });
+    case 'agent':
+      return {
+        level: plan.level,
+        domain,
+        console,
+        bootMs,
+        libvirtUri: 'qemu:///system',
+        bootFiles: { kernel: '/boot/vmlinuz', initramfs: '/boot/initramfs.img', root: '/dev/vda', rootType: 'block' },
+        consoleFolder: '/run/nested-check',
+        exec: (command, execSignal) => execInGuest(parent, domain, command, execSignal),
+      };
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** Reads what START printed. */
+export function readStart(stdout: string, level: string, stderr: string): StartOutcome {
+  const times = new Map<string, number>();
+  const lines = stdout.split('\n');
+  for (const [index, line] of lines.entries()) {
+    const match = /^(\d+\.\d+) (ready|created|refused|agent|ended|silent)$/.exec(line);
+    if (match?.[1] === undefined || match[2] === undefined) break;
+    times.set(match[2], Number(match[1]) * 1000);
+    const word = match[2];
+    if (word === 'refused' || word === 'agent' || word === 'ended' || word === 'silent') {
+      const started = times.get('ready') ?? Number(match[1]) * 1000;
+      return {
+        outcome: word,
+        words: lines.slice(index + 1).join('\n'),
+        bootMs: Math.round(Number(match[1]) * 1000 - started),
+      };
+    }
+  }
+  throw new NestedCheckError('command', `${level}: the script that starts guests broke off: ${stderr.trim().slice(-500)}`);
+}
+
+/** Destroys a guest and with it all levels inside. Not finding it is fine: that is what was wanted. */
+export async function destroyGuest(parent: Host, domain: string): Promise<void> {
+  const { exitCode, stderr } = await parent.exec(
+    { argv: ['virsh', '-q', '-c', parent.libvirtUri, 'destroy', domain], timeoutMs: 60_000 },
+    new AbortController().signal,
+  );
+  if (exitCode !== 0 && !/failed to get domain|domain is not running/.test(stderr)) {
+    throw new NestedCheckError('command', `L${parent.level + 1}: could not destroy ${domain}: ${stderr.trim()}`, {
+      hint: 'nested-check clean',
+    });
+  }
+}

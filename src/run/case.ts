@@ -1,0 +1,279 @@
+// One case: the recursion. A guest is booted in its parent, looked into, and is then the parent of the next.
+import { factsFromTree } from '../cpu/facts-from-tree.ts';
+import type { Facts } from '../cpu/facts.ts';
+import type { Lease } from '../domain/domain-xml.ts';
+import { LIVE_SCRIPT, type LiveDomain, readLive } from '../domain/live.ts';
+import { NestedCheckError } from '../errors.ts';
+import { destroyGuest, type Guest, startGuest } from '../host/guest.ts';
+import type { Host } from '../host/host.ts';
+import { dmesgProbe } from '../probe/dmesg.ts';
+import { judge, judgeAbsence } from '../probe/judge.ts';
+import { type Probe, readRound, roundScript } from '../probe/probe.ts';
+import { LIVE_TREE_SCRIPT, parseTree, type Tree } from '../probe/tree.ts';
+import { readVersions, versionsProbe } from '../probe/versions.ts';
+import type { CaseResult, LevelReport, Problem, Stopped } from '../report/report.ts';
+import { worst } from '../report/report.ts';
+import type { Case, LevelPlan } from '../scenario/plan.ts';
+import type { Evidence } from './evidence.ts';
+import type { RunClock } from './clock.ts';
+
+/** What a case needs of the run around it. */
+export interface CaseContext {
+  readonly clock: RunClock;
+  readonly evidence: Evidence;
+  readonly lease: Omit<Lease, 'case' | 'level'>;
+  readonly host: Host;
+  /** Facts of the host under test, once they are known. */
+  readonly hostFacts: Promise<Facts | null>;
+  /** Deadlines where the scenario has none, in seconds. */
+  readonly deadlines: Deadlines;
+  readonly keep: boolean;
+}
+
+export interface Deadlines {
+  boot(level: number): number;
+  probe(level: number): number;
+  readonly case: number;
+}
+
+const factsProbe: Probe = { name: 'facts', description: 'CPU, caches, topology, KVM', script: LIVE_TREE_SCRIPT };
+
+/** What was found by one round of probes in a level. */
+export interface Look {
+  readonly tree: Tree;
+  readonly facts: Facts | null;
+  readonly dmesg: string | null;
+  readonly versions: LevelReport['versions'];
+}
+
+/** Runs one round of probes in a host or guest. Throws what exec throws. */
+export async function look(host: Host, isHost: boolean, seconds: number, signal: AbortSignal): Promise<Look> {
+  const probes = isHost ? [factsProbe, dmesgProbe, versionsProbe] : [factsProbe, dmesgProbe];
+  const script = roundScript(probes);
+  const output = await host.exec(
+    { argv: ['sh', '-s', host.libvirtUri], stdin: script, timeoutMs: seconds * 1000 },
+    signal,
+  );
+  const found = readRound(output.stdout);
+  const tree = parseTree(found.get('facts') ?? '');
+  return {
+    tree,
+    facts: tree.size === 0 ? null : factsFromTree(tree),
+    dmesg: found.get('dmesg') ?? null,
+    versions: { kernel: tree.get('kernel') ?? null, ...readVersions(found.get('versions') ?? '') },
+  };
+}
+
+/** The kvm module of a level and its parameters; null when none is loaded. */
+export function kvmOf({ tree, facts }: Look): LevelReport['kvm'] {
+  const parameters = [...tree].flatMap(([path, value]) => {
+    const match = /^sys\/module\/(kvm_(?:amd|intel))\/parameters\/(\w+)$/.exec(path);
+    return match?.[1] !== undefined && match[2] !== undefined ? [{ module: match[1], name: match[2], value }] : [];
+  });
+  return {
+    usable: facts?.kvmDevice === true && facts.virtualization !== null,
+    module: parameters[0]?.module ?? null,
+    parameters: Object.fromEntries(parameters.map(({ name, value }) => [name, value])),
+  };
+}
+
+/** Boots and looks into level after level of a case. Never throws: what goes wrong is in the result. */
+export async function runCase(each: Case, context: CaseContext, signal: AbortSignal): Promise<CaseResult> {
+  const { clock } = context;
+  const startedAt = clock.now();
+  clock.emit({ kind: 'case-started', at: startedAt, case: each.id });
+  const seconds = each.timeouts.case ?? context.deadlines.case;
+  const deadline = AbortSignal.timeout(seconds * 1000);
+  const caseSignal = AbortSignal.any([signal, deadline]);
+  const levels: LevelReport[] = [];
+  let stopped: Stopped | null = null;
+  let problem: Problem | null = null;
+
+  const finish = (level: LevelReport): void => {
+    levels.push(level);
+    clock.emit({ kind: 'level-done', at: clock.now(), case: each.id, level });
+  };
+
+  const descend = async (parent: Host, parentFacts: Promise<Facts | null>, index: number): Promise<void> => {
+    const plan = each.levels[index];
+    if (plan === undefined) return;
+    let guest: Guest;
+    try {
+      guest = await boot(each, plan, parent, context, caseSignal);
+    } catch (error) {
+      const failure = describeFailure(error, plan.level, signal, deadline, seconds);
+      finish(absent(plan, failure));
+      if (plan.required) problem = failure;
+      else stopped = { level: plan.level, why: whyStopped(failure.code), message: failure.message };
+      return;
+    }
+    const seen = examine(each, plan, parent, guest, parentFacts, context, caseSignal);
+    const facts = seen.then(
+      (result) => result.facts,
+      () => null,
+    );
+    const [level] = await Promise.allSettled([seen, descend(guest, facts, index + 1)]);
+    if (level.status === 'fulfilled') finish(level.value);
+    else {
+      const failure = describeFailure(level.reason, plan.level, signal, deadline, seconds);
+      problem ??= failure;
+      finish(unseen(plan, guest, failure));
+    }
+  };
+
+  await descend(context.host, context.hostFacts, 0);
+  levels.sort((a, b) => a.level - b.level);
+  if (levels[0] !== undefined && !context.keep) {
+    const domain = domainName(context.lease.run, each.id, 1);
+    await clock.stage(each.id, 1, 'teardown', () => destroyGuest(context.host, domain)).catch((error: unknown) => {
+      clock.emit({ kind: 'note', at: clock.now(), text: error instanceof Error ? error.message : String(error) });
+    });
+  }
+  const up = levels.filter((level) => level.probes.some((probe) => probe.name === 'boots' && probe.verdict === 'pass'));
+  const result: CaseResult = {
+    id: each.id,
+    scenario: each.scenario,
+    variant: { ...each.variant },
+    verdict: worst(levels.flatMap((level) => level.probes.map((probe) => probe.verdict))),
+    attempts: 1,
+    durationMs: clock.now() - startedAt,
+    depth: up.length,
+    asked: each.depth,
+    levels,
+    stopped,
+    problem,
+    timeline: clock.timeline(each.id),
+    evidence: context.evidence.relative(each.id),
+  };
+  clock.emit({ kind: 'case-done', at: clock.now(), result });
+  return result;
+}
+
+/** Name of a level's domain: only letters, digits and dashes, so it can stand in any command. */
+export function domainName(run: string, caseId: string, level: number): string {
+  return `nested-check-${run}-${caseId.replace(/[^A-Za-z0-9]+/g, '-').slice(0, 60)}-L${level}`;
+}
+
+async function boot(each: Case, plan: LevelPlan, parent: Host, context: CaseContext, signal: AbortSignal): Promise<Guest> {
+  const { clock, evidence } = context;
+  const input = {
+    name: domainName(context.lease.run, each.id, plan.level),
+    accelerator: 'kvm' as const,
+    plan,
+    lease: { ...context.lease, case: each.id, level: plan.level },
+    kernelWords: [],
+  };
+  const seconds = each.timeouts.boot ?? context.deadlines.boot(plan.level);
+  return clock.stage(each.id, plan.level, 'boot', () =>
+    startGuest(parent, input, seconds, signal, (xml) => evidence.level(each.id, plan.level, { 'domain-asked.xml': xml })),
+  );
+}
+
+/** Looks at a guest from inside and from its parent, side by side, and judges it. */
+async function examine(
+  each: Case,
+  plan: LevelPlan,
+  parent: Host,
+  guest: Guest,
+  parentFacts: Promise<Facts | null>,
+  context: CaseContext,
+  signal: AbortSignal,
+): Promise<LevelReport> {
+  const { clock, evidence } = context;
+  const seconds = each.timeouts.probe ?? context.deadlines.probe(plan.level);
+  const [seen, live] = await Promise.all([
+    clock.stage(each.id, plan.level, 'probe', () => look(guest, plan.isHost, seconds, signal)),
+    clock.stage(each.id, plan.level, 'live', () => lookFromParent(parent, guest, seconds, signal)),
+  ]);
+  await evidence.level(each.id, plan.level, {
+    'domain-live.xml': live.xml,
+    'qemu-arguments.txt': live.argv?.join('\n') ?? null,
+    'console.txt': live.console,
+    'dmesg.txt': seen.dmesg,
+    'facts-tree.txt': [...seen.tree].flatMap(([path, text]) => text.split('\n').map((line) => `${path}:${line}`)).join('\n'),
+  });
+  return {
+    level: plan.level,
+    accelerator: live.accelerator,
+    machine: live.machine,
+    vcpus: plan.vcpus,
+    memoryMiB: plan.memoryMiB,
+    bootMs: guest.bootMs,
+    cpu: { requested: { ...plan.cpu }, liveXml: live.cpuXml, qemuCpu: live.cpuArguments.at(-1) ?? null },
+    facts: seen.facts,
+    kvm: kvmOf(seen),
+    versions: seen.versions,
+    probes: judge(plan, { facts: seen.facts, live, dmesg: seen.dmesg, parent: await parentFacts }),
+  };
+}
+
+async function lookFromParent(parent: Host, guest: Guest, seconds: number, signal: AbortSignal): Promise<LiveDomain> {
+  const output = await parent.exec(
+    {
+      argv: ['sh', '-c', LIVE_SCRIPT, 'nested-check-live', parent.libvirtUri, guest.domain, guest.console],
+      timeoutMs: seconds * 1000,
+    },
+    signal,
+  );
+  return readLive(readRound(output.stdout));
+}
+
+/** An error as the report has it; aborts are told apart by who aborted. */
+function describeFailure(error: unknown, level: number, run: AbortSignal, deadline: AbortSignal, seconds: number): Problem {
+  if (run.aborted) return { code: 'interrupted', message: `L${level}: the run was stopped`, hint: null };
+  if (deadline.aborted) {
+    return {
+      code: 'timeout',
+      message: `L${level}: the case took longer than ${seconds} s`,
+      hint: '--timeout SECONDS, or `timeouts: {case: …}` in the scenario',
+    };
+  }
+  if (error instanceof NestedCheckError) return { code: error.code, message: error.message, hint: error.hint };
+  throw error;
+}
+
+function whyStopped(code: string): Stopped['why'] {
+  switch (code) {
+    case 'refused':
+      return 'refused';
+    case 'died':
+      return 'died';
+    case 'hung':
+      return 'hung';
+    case 'timeout':
+      return 'slow';
+    default:
+      return 'unable';
+  }
+}
+
+/** libvirt's words that tell of a CPU or of KVM not being what was asked, and so answer the question with no. */
+const ANSWERS_NO = /kvm|cpu|not supported by hypervisor|virtualization/i;
+
+function absent(plan: LevelPlan, failure: Problem): LevelReport {
+  const no = failure.code === 'died' || (failure.code === 'refused' && ANSWERS_NO.test(failure.message));
+  return blank(plan, 0, [judgeAbsence(plan, no ? 'fail' : 'error', failure.message, failure.hint)]);
+}
+
+function unseen(plan: LevelPlan, guest: Guest, failure: Problem): LevelReport {
+  return blank(plan, guest.bootMs, [
+    { name: 'boots', verdict: 'pass', expected: 'the guest agent answers', observed: 'it answers', hint: null },
+    { name: 'facts', verdict: 'error', expected: 'the probes answer', observed: failure.message, hint: failure.hint },
+  ]);
+}
+
+function blank(plan: LevelPlan, bootMs: number, probes: LevelReport['probes']): LevelReport {
+  return {
+    level: plan.level,
+    accelerator: null,
+    machine: null,
+    vcpus: plan.vcpus,
+    memoryMiB: plan.memoryMiB,
+    bootMs,
+    cpu: { requested: { ...plan.cpu }, liveXml: null, qemuCpu: null },
+    facts: null,
+    kvm: null,
+    versions: { kernel: null, qemu: null, libvirt: null },
+    probes,
+  };
+}
