@@ -1,6 +1,19 @@
 // YAML text in, a scenario or everything that is wrong with the text out. Touches no file.
-import { type Alias, type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit, type YAMLError } from 'yaml';
-import { check, printable } from './problems.ts';
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type YAMLError,
+} from 'yaml';
+import { printable } from '../report/printable.ts';
+import { check } from './problems.ts';
 import { Scenario } from './schema.ts';
 
 /** Where in a file: both count from 1, columns in UTF-16 units as editors do. */
@@ -13,8 +26,9 @@ export interface Problem extends Position {
   readonly message: string;
 }
 
+/** `position` is that of the scenario's name. */
 export type Parsed =
-  | { readonly kind: 'scenario'; readonly scenario: Scenario; /** Of the scenario's name. */ readonly position: Position }
+  | { readonly kind: 'scenario'; readonly scenario: Scenario; readonly position: Position }
   | { readonly kind: 'problems'; readonly problems: readonly Problem[] };
 
 /** More aliases than any scenario has use for: what they cost grows with their square. */
@@ -36,7 +50,9 @@ export function parseScenario(text: string): Parsed {
     document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: false, logLevel: 'error' });
     const aliases = badAliases(document);
     problems.push(
-      ...[...document.errors, ...document.warnings].slice(0, MAX_PROBLEMS).map((each) => at(each.pos[0], yamlMessage(each, text))),
+      ...[...document.errors, ...document.warnings]
+        .slice(0, MAX_PROBLEMS)
+        .map((each) => at(each.pos[0], yamlMessage(each, text))),
       ...aliases.map(({ offset, message }) => at(offset, message)),
     );
     if (aliases.length > 0 || document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) {
@@ -53,7 +69,9 @@ export function parseScenario(text: string): Parsed {
   const checked = check(Scenario, value);
   if (checked.kind === 'problems') {
     problems.push(
-      ...checked.problems.slice(0, MAX_PROBLEMS).map(({ path, key, message }) => at(offsetOf(document, path, key), message)),
+      ...checked.problems
+        .slice(0, MAX_PROBLEMS)
+        .map(({ path, key, message }) => at(offsetOf(document, path, key), message)),
     );
   }
   if (checked.kind === 'problems' || problems.length > 0) return { kind: 'problems', problems: inOrder(problems) };

@@ -1,6 +1,6 @@
 // Scenarios in, cases out: everything is decided here, before anything boots.
 import type { CpuRequest } from '../cpu/request.ts';
-import type { Expectations, Scenario } from './schema.ts';
+import { type Expectations, type Scenario, vcpusOf } from './schema.ts';
 
 /** One guest, wholly decided. */
 export interface LevelPlan {
@@ -62,13 +62,17 @@ function planOne(scenario: Scenario, options: PlanOptions): Case {
   let below = 0;
   for (let level = depth.try; level >= 1; level--) {
     const given = scenario.levels[Math.min(level, scenario.levels.length) - 1] ?? {};
+    const cpu = given.cpu ?? { mode: 'host-passthrough' };
     const isHost = level < depth.try;
-    const memoryMiB = given.memory ?? (isHost ? below + HOST_MIB : LEAF_MIB);
+    const needed = isHost ? below + HOST_MIB : LEAF_MIB;
+    // An entry that stands for several levels can't mean the same size for a guest and for the guest in it.
+    const repeats = isHost && level >= scenario.levels.length;
+    const memoryMiB = repeats ? Math.max(needed, given.memory ?? 0) : (given.memory ?? needed);
     below = memoryMiB;
     levels.unshift({
       level,
-      cpu: given.cpu ?? { mode: 'host-passthrough' },
-      vcpus: given.vcpus ?? 1,
+      cpu,
+      vcpus: given.vcpus ?? (cpu.topology === undefined ? 1 : vcpusOf(cpu.topology)),
       memoryMiB,
       machine: given.machine ?? 'q35',
       isHost,

@@ -1,5 +1,6 @@
 // What a schema found wrong, in words for the person who wrote the file.
 import { z } from 'zod';
+import { printable } from '../report/printable.ts';
 import { nearest } from './nearest.ts';
 
 /** One thing wrong with a value. `path` leads to it from the top; `key` is true when the key itself is wrong. */
@@ -116,21 +117,11 @@ function label(path: readonly PropertyKey[]): string {
   const last = path.at(-1);
   if (last === undefined) return 'a scenario ';
   const list = typeof last === 'number' ? path.at(-2) : undefined;
-  return list === undefined ? `${plain(last)}: ` : `${plain(list)}: entry ${Number(last) + 1} `;
+  return list === undefined ? `${String(last)}: ` : `${String(list)}: entry ${Number(last) + 1} `;
 }
 
 /** A value as it may be shown: short, on one line. */
 export function shown(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' && value !== null ? 'a mapping' : `\`${plain(value)}\``;
-}
-
-function plain(value: unknown): string {
-  const text = printable(String(value));
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
-}
-
-/** Text without what could steer a terminal or hide in a log: control and format characters, line ends. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]+/gu, ' ');
+  return typeof value === 'object' && value !== null ? 'a mapping' : `\`${printable(String(value), 60)}\``;
 }

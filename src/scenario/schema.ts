@@ -1,9 +1,7 @@
 // The shape of a scenario file. The types, the checks and scenarios/scenario.schema.json all come from here.
 import { z } from 'zod';
 import { CpuRequest } from '../cpu/request.ts';
-
-/** No guest goes deeper than this; nor does any machine that we know of. */
-export const MAX_DEPTH = 16;
+import { MAX_DEPTH } from './limits.ts';
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be lower case letters, digits and dashes');
 const libvirtName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be a name as libvirt spells it');
@@ -107,7 +105,9 @@ export const Scenario = ScenarioObject.superRefine(checkLevels, {
   // Also when something else is wrong, so that all problems of a file are told at once.
   when: ({ issues }) =>
     issues.every(({ code, path }) =>
-      path === undefined || path.length === 0 ? code === 'unrecognized_keys' : path[0] !== 'depth' && path[0] !== 'levels',
+      path === undefined || path.length === 0
+        ? code === 'unrecognized_keys'
+        : path[0] !== 'depth' && path[0] !== 'levels',
     ),
 }).meta({
   title: 'nested-check scenario',
@@ -118,7 +118,12 @@ export type Scenario = z.output<typeof ScenarioObject>;
 export type Expectations = z.output<typeof Expectations>;
 
 /** How many vCPUs a topology has room for. */
-export function vcpusOf(topology: { sockets: number; dies?: number | undefined; cores: number; threads: number }): number {
+export function vcpusOf(topology: {
+  sockets: number;
+  dies?: number | undefined;
+  cores: number;
+  threads: number;
+}): number {
   return topology.sockets * (topology.dies ?? 1) * topology.cores * topology.threads;
 }
 
