@@ -181,10 +181,11 @@ async function findWorkParent(environment: Environment): Promise<string> {
   return folder;
 }
 
-/** An unprivileged build leaves files of other users, which only the same user namespace can remove. */
+/** An unprivileged build leaves files of other users, which only root of the same user namespace can remove. */
 async function removeWork(work: string): Promise<void> {
-  if (!isRoot() && (await readdir(work).catch(() => [])).length > 0) {
-    await execa('mmdebstrap', ['--unshare-helper', 'find', work, '-xdev', '-mindepth', '2', '-delete'], { reject: false, cwd: '/' });
+  for (const name of isRoot() ? [] : await readdir(work).catch(() => [])) {
+    // the folder itself stays, empty: it lies in one of ours
+    await execa('mmdebstrap', ['--unshare-helper', 'rm', '-rf', '--one-file-system', join(work, name)], { cwd: '/', reject: false });
   }
   await execa('rm', ['-rf', '--one-file-system', work], { reject: false });
 }
