@@ -4,7 +4,7 @@ import { sortCaches } from './caches.ts';
 import type { Cache } from './facts.ts';
 
 /** The four registers, each an unsigned 32-bit number. */
-export interface Registers {
+interface Registers {
   readonly eax: number;
   readonly ebx: number;
   readonly ecx: number;
@@ -14,7 +14,7 @@ export interface Registers {
 /** One CPU's answers; use `leaf` to look into it. */
 export type CpuidLeaves = ReadonlyMap<string, Registers>;
 
-export interface CpuidDump {
+interface CpuidDump {
   /** Leaves of each CPU in the order of the dump. `cpuid -1 -r` gives one, `cpuid -r` all. */
   readonly cpus: readonly CpuidLeaves[];
   /** Whether the CPUs are numbered, so that these are all CPUs of the machine. */
@@ -23,7 +23,7 @@ export interface CpuidDump {
   readonly stray: { readonly line: number; readonly text: string } | null;
 }
 
-export interface CpuidIdentity {
+interface CpuidIdentity {
   readonly vendor: string | null;
   readonly modelName: string | null;
   readonly family: number | null;
@@ -116,13 +116,16 @@ export function cpuidHypervisor(leaves: CpuidLeaves): string | null {
   return names.find((name) => name !== 'Hyper-V') ?? names[0] ?? null;
 }
 
+/** Whether an AMD CPU has the leaves 0x8000001d and 0x8000001e. */
+export function hasTopoext(leaves: CpuidLeaves): boolean {
+  return bits(leaf(leaves, 0x80000001)?.ecx ?? 0, 22, 22) === 1;
+}
+
 /** Caches as one CPU sees them; how many of each the machine has can't be told from here. */
 export function cpuidCaches(leaves: CpuidLeaves): Cache[] {
   const vendor = cpuidIdentity(leaves).vendor;
+  if (vendor === 'AuthenticAMD' && !hasTopoext(leaves)) return amdCaches(leaves);
   const amd = vendor === 'AuthenticAMD' || vendor === 'HygonGenuine';
-  // Bit topoext says whether AMD's leaf is there.
-  const topoext = bits(leaf(leaves, 0x80000001)?.ecx ?? 0, 22, 22) === 1;
-  if (amd && !topoext) return amdCaches(leaves);
   const caches: Cache[] = [];
   for (let subleaf = 0; subleaf < 32; subleaf++) {
     const registers = leaf(leaves, amd ? 0x8000001d : 4, subleaf);

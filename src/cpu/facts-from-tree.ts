@@ -1,9 +1,18 @@
 // From what was read of a machine to the facts about its CPU.
 import { fillCaches, readCaches } from './caches.ts';
-import { bits, type CpuidLeaves, cpuidCaches, cpuidHypervisor, cpuidIdentity, leaf, parseCpuid } from './cpuid.ts';
+import {
+  bits,
+  type CpuidLeaves,
+  cpuidCaches,
+  cpuidHypervisor,
+  cpuidIdentity,
+  hasTopoext,
+  leaf,
+  parseCpuid,
+} from './cpuid.ts';
 import { cpuidFlags } from './cpuid-flags.ts';
 import { parseCpuinfo } from './cpuinfo.ts';
-import type { Facts } from './facts.ts';
+import type { Cache, Facts } from './facts.ts';
 import { readSysfs } from './sysfs.ts';
 import { readTopology } from './topology.ts';
 
@@ -35,7 +44,7 @@ export function factsFromTree(tree: ReadonlyMap<string, string>): Facts {
     virtualization,
     kvmDevice: kvmDeviceOf(tree.get('dev/kvm')),
     nestedParameter: nestedOf(tree, virtualization),
-    caches: fillCaches(fillCaches(readCaches(sysfs), cpuinfo.caches), cpuidCaches(leaves)),
+    caches: fillCaches(fillCaches(withoutWrongWays(readCaches(sysfs), leaves), cpuinfo.caches), cpuidCaches(leaves)),
     topology: readTopology(sysfs, cpuinfo),
     vulnerabilities: vulnerabilitiesOf(tree),
   };
@@ -67,6 +76,15 @@ export function factsFromCpuid(text: string): Facts {
     },
     vulnerabilities: {},
   };
+}
+
+/**
+ * Of AMD CPUs without topoext, Linux before 2025 decodes the ways wrongly (16 where the CPU says 8, 64 for 12): then they
+ * are left open for what CPUID says.
+ */
+function withoutWrongWays(caches: Cache[], leaves: CpuidLeaves): Cache[] {
+  if (cpuidIdentity(leaves).vendor !== 'AuthenticAMD' || hasTopoext(leaves)) return caches;
+  return caches.map((cache) => ({ ...cache, ways: null }));
 }
 
 function virtualizationOf(flags: readonly string[] | null): Facts['virtualization'] {

@@ -1,10 +1,12 @@
 // What a CPU looks like from the operating system that runs on it.
 import { z } from 'zod';
 
+/** One kind of cache: those of one level and type that differ in size or ways (hybrid CPUs) are entries of their own. */
 const Cache = z.object({
   level: z.int().min(1),
   type: z.enum(['Data', 'Instruction', 'Unified']),
   sizeBytes: z.int().nullable(),
+  /** Null also when fully associative. */
   ways: z.int().nullable(),
   /** How many such caches the machine has. */
   instances: z.int().nullable(),
@@ -17,7 +19,7 @@ const Topology = z.object({
   dies: z.int().nullable(),
   /** Cores in the whole machine. */
   cores: z.int().nullable(),
-  /** Threads per core. */
+  /** Threads per core; of the cores that have most, where they are unlike. */
   threads: z.int().nullable(),
   /** Online CPUs. */
   cpus: z.int().nullable(),
@@ -34,7 +36,7 @@ export const Facts = z.object({
   microcode: z.string().nullable(),
   /** Who runs this machine by its CPUID signature: `KVM`, `TCG`, `VMware`, `Hyper-V`, `Xen`…; null on bare metal or when unknown. */
   hypervisor: z.string().nullable(),
-  /** Sorted, as the kernel names them; null when there is no such line. */
+  /** Those that all CPUs have, sorted, as the kernel names them; null when there is no such line. */
   flags: z.array(z.string()).nullable(),
   virtualization: z.enum(['vmx', 'svm']).nullable(),
   /** Whether /dev/kvm could be opened for reading and writing; null when nobody tried. */

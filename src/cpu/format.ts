@@ -2,7 +2,7 @@
 import { printable } from '../report/printable.ts';
 import type { Cache, Facts } from './facts.ts';
 
-const LABEL_WIDTH = 16;
+const LABEL_WIDTH = 17;
 const TEXT_WIDTH = 100;
 
 /** `64 KiB`, `1.5 MiB`: the largest unit that leaves at least 1. */
@@ -77,9 +77,19 @@ export function formatFacts(facts: Facts): string[] {
       'Flags',
       (facts.flags ?? ['unknown']).map((flag) => printable(flag, 40)),
     ),
-    ...Object.entries(facts.vulnerabilities).map(([name, state], index) =>
-      entry(index === 0 ? 'Mitigations' : '', `${printable(name, 40)}: ${printable(state, 200)}`),
-    ),
+    ...mitigations(facts.vulnerabilities),
+  ];
+}
+
+/** What is said of each vulnerability, and the names of those that this CPU is safe from together at the end. */
+function mitigations(vulnerabilities: Facts['vulnerabilities']): string[] {
+  const safe = (state: string): boolean => state === 'Not affected';
+  const states = Object.entries(vulnerabilities).map(([name, state]) => [printable(name, 40), printable(state, 200)]);
+  const unsafe = states.filter(([, state]) => !safe(state ?? ''));
+  const safeNames = states.filter(([, state]) => safe(state ?? '')).map(([name]) => name ?? '');
+  return [
+    ...unsafe.map(([name, state], index) => entry(index === 0 ? 'Mitigations' : '', `${name}: ${state}`)),
+    ...(safeNames.length === 0 ? [] : entries('Not affected by', safeNames)),
   ];
 }
 

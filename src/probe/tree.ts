@@ -35,7 +35,8 @@ find proc/cpuinfo sys/hypervisor/type sys/devices/system/cpu sys/module/kvm*/par
   -o -name coherency_line_size -o -name id -o -name '*_list' -o -name '*_id' \) \
   -exec grep -saH '' {} + 2>/dev/null
 
-if [ -f proc/sys/kernel/osrelease ] && { read -r release <proc/sys/kernel/osrelease; } 2>/dev/null; then
+osrelease=proc/sys/kernel/osrelease
+if [ -f $osrelease ] && [ ! -h $osrelease ] && { read -r release <$osrelease; } 2>/dev/null; then
   printf 'kernel:%s\n' "$release"
 fi
 
