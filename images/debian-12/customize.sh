@@ -5,14 +5,15 @@ set -eu
 cd /nested-check
 mkdir -p out
 
+echo 'nested-check: kernel'
 # --- kernel: unpacked, not installed, so that nothing generates an initramfs that we don't use
 package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
 apt-get download -q "$package"
 dpkg-deb -x "$package"_*.deb kernel
-release=$(ls kernel/lib/modules)
-rm -rf "/lib/modules/$release"
+for modules in kernel/lib/modules/* kernel/usr/lib/modules/*; do [ ! -d "$modules" ] || break; done
+release=${modules##*/}
 mkdir -p /lib/modules
-mv "kernel/lib/modules/$release" /lib/modules/
+mv "$modules" /lib/modules/
 depmod "$release"
 
 # The kernel is taken out of its self-extracting shell: QEMU starts the bare ELF file directly (PVH), and
@@ -22,11 +23,12 @@ word() { od -An -j "$1" -N "$2" -tu"$2" "$bzimage" | tr -d ' '; }
 start=$((($(word 497 1) + 1) * 512 + $(word 584 4)))
 length=$(word 588 4)
 tail -c +$((start + 1)) "$bzimage" | head -c "$length" >payload
+# All but xz complain of the four bytes that end the payload, its length.
 case $(od -An -N 4 -tx1 payload | tr -d ' ') in
   fd377a58) xz -dc --single-stream payload >out/vmlinuz ;;
   1f8b*) gzip -dcq payload >out/vmlinuz 2>/dev/null || : ;;
-  28b52ffd) zstd -dcq payload >out/vmlinuz ;;
-  02214c18) lz4 -dcq payload >out/vmlinuz 2>/dev/null || : ;; # the four bytes after it are no lz4
+  28b52ffd) zstd -dcq payload >out/vmlinuz 2>/dev/null || : ;;
+  02214c18) lz4 -dcq payload >out/vmlinuz 2>/dev/null || : ;;
   *)
     echo "customize.sh: the kernel's compression is not known" >&2
     exit 1
@@ -82,4 +84,5 @@ find "/lib/modules/$release/kernel" -path '*/drivers/net/ethernet/*' -delete 2>/
 mkdir -p /boot
 cp out/vmlinuz /boot/vmlinuz
 cp out/initramfs.img /boot/initramfs.img
+echo 'nested-check: compressing'
 mkfs.erofs -x-1 -zlz4hc -T 0 --exclude-regex='^(nested-check|proc|sys|dev|run|tmp)/.+' out/root.erofs / >/dev/null
