@@ -48,16 +48,16 @@ const CpuObject = z
   .superRefine((cpu, context) => {
     const { mode } = cpu;
     const complain = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
-    if (mode === 'custom' && cpu.model === undefined) complain('mode', 'mode custom needs a model');
+    if (mode === 'custom' && cpu.model === undefined) complain('mode', 'custom needs a model');
     if (mode === 'none') {
       for (const key of Object.keys(cpu)) {
-        if (key !== 'mode') complain(key, 'mode none writes no <cpu>, so nothing else can be set');
+        if (key !== 'mode') complain(key, 'can not be set with mode none, which writes no <cpu>');
       }
       return;
     }
-    if (mode !== 'custom' && cpu.model !== undefined) complain('model', `a model needs mode custom, not ${mode}`);
+    if (mode !== 'custom' && cpu.model !== undefined) complain('model', `needs mode custom, not ${mode}`);
     if (cpu.migratable !== undefined && mode !== 'host-passthrough' && mode !== 'maximum') {
-      complain('migratable', `migratable needs mode host-passthrough or maximum, not ${mode}`);
+      complain('migratable', `needs mode host-passthrough or maximum, not ${mode}`);
     }
   });
 
@@ -65,8 +65,11 @@ const CpuObject = z
 export type CpuRequest = z.output<typeof CpuObject>;
 
 const CpuMode = z.enum(CPU_MODES).exclude(['custom'], {
-  error: (issue) =>
-    issue.input === 'custom' ? 'mode custom needs a model, as in {mode: custom, model: EPYC}' : 'unknown mode',
+  error: ({ input }) => {
+    if (input === 'custom') return 'custom needs a model, as in {mode: custom, model: EPYC}';
+    const isModel = typeof input === 'string' && /^[A-Z]|\d/.test(input);
+    return isModel ? 'a named model needs mode custom, as in {mode: custom, model: EPYC}' : 'unknown mode';
+  },
 });
 
 /** In a scenario: `host-passthrough` for short, or an object. */

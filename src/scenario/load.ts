@@ -50,7 +50,10 @@ export async function loadScenarios(names: readonly string[], sources: Sources):
     if (typeof found === 'string') problems.push(found);
     else files.push(...found);
   }
-  for (const file of uniqueBy(files, ({ identity }) => identity)) {
+  const seen = new Set<string>();
+  for (const file of files) {
+    if (seen.has(file.identity)) continue;
+    seen.add(file.identity);
     const result = await readScenario(file, sources);
     if (Array.isArray(result)) problems.push(...result);
     else loaded.push(result);
@@ -161,10 +164,6 @@ function inputError(problems: readonly string[], bundled: readonly string[]): Ne
     ? `Every key is explained in ${join(BUNDLED, 'quick.yaml')}.`
     : `Bundled scenarios are ${bundled.join(', ')}; \`nested-check list\` says more about them.`;
   return new NestedCheckError('input', `${heading}${shown.join('\n')}`, { hint });
-}
-
-function uniqueBy<T>(items: readonly T[], key: (item: T) => string): T[] {
-  return [...new Map([...items].reverse().map((item) => [key(item), item])).values()].reverse();
 }
 
 function codeOf(error: unknown): unknown {

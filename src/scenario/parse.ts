@@ -92,7 +92,7 @@ function badAliases(document: Document.Parsed): { offset: number; message: strin
   if (excess !== undefined) return [{ offset: startOf(excess) ?? 0, message: 'too many aliases' }];
   return aliases
     .filter((alias) => alias.resolve(document) === undefined)
-    .map((alias) => ({ offset: startOf(alias) ?? 0, message: `nothing is called &${alias.source} above` }));
+    .map((alias) => ({ offset: startOf(alias) ?? 0, message: `no anchor &${alias.source} before this alias` }));
 }
 
 /** Where the value at `path` begins, or its key; as near as the document has it. */

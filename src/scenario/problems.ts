@@ -84,6 +84,7 @@ function problemsOf(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Sch
     return [{ path: path.slice(0, -1), key: true, message: `${shown(path.at(-1))} is missing` }];
   }
   if (issue.input === null) return because('has no value');
+  if (issue.code === 'too_small' && typeof issue.input !== 'number') return because(issue.message);
   const quotes = issue.message === `must be ${TEXT}` && typeof issue.input !== 'object' ? '; put it in quotes' : '';
   return because(`${issue.message}, not ${shown(issue.input)}${quotes}`);
 }
