@@ -10,13 +10,6 @@ const CLEAN_HINT = 'Guests and files may remain: `nested-check clean` finds them
 
 const debug = process.argv.includes('--debug');
 const stop = new AbortController();
-const environment: Environment = {
-  cwd: process.cwd(),
-  env: process.env,
-  stdout: process.stdout,
-  stderr: process.stderr,
-  signal: stop.signal,
-};
 
 // Who reads our output may go away (`| head`), or the terminal may. Guests still have to be taken down and reports
 // written, so that is no error: what is printed from then on is lost.
@@ -44,10 +37,20 @@ process.on('uncaughtException', (error) => {
 });
 
 try {
+  const { env, stdout, stderr } = process;
+  const environment: Environment = { cwd: workingDirectory(), env, stdout, stderr, signal: stop.signal };
   const action = parseCommandLine(process.argv.slice(2), version(), environment);
   process.exitCode = await action(environment);
 } catch (error) {
   process.exitCode = explain(error);
+}
+
+function workingDirectory(): string {
+  try {
+    return process.cwd();
+  } catch (cause) {
+    throw new NestedCheckError('usage', 'the working directory is gone', { hint: 'Change to another one.', cause });
+  }
 }
 
 /** Prints an error and gives the exit status that it leads to. */

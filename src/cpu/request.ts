@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be a name as libvirt spells it');
 
-export const CPU_MODES = ['none', 'custom', 'host-model', 'host-passthrough', 'maximum'] as const;
+const CPU_MODES = ['none', 'custom', 'host-model', 'host-passthrough', 'maximum'] as const;
 
 const Topology = z
   .strictObject({

@@ -122,7 +122,7 @@ function label(path: readonly PropertyKey[]): string {
 }
 
 /** A value as it may be shown: short, on one line. */
-export function shown(value: unknown): string {
+function shown(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   return typeof value === 'object' && value !== null ? 'a mapping' : `\`${printable(String(value), 60)}\``;
 }

@@ -166,12 +166,75 @@ describe('wrong scenarios end a run with 2 before anything boots', () => {
 });
 
 describe('signals', () => {
-  test.each(['SIGINT', 'SIGTERM'] as const)('%s: stops what is waiting, with 130', async (signal) => {
-    const child = execa(process.execPath, [CLI, 'list', '-'], { cwd, reject: false, stdin: 'pipe' });
-    await new Promise((resolve) => setTimeout(resolve, 2_000)); // until it reads
+  // Says when the last of the handlers is there.
+  const READY = `const on = process.on; process.on = function (name, ...rest) {
+    const result = on.call(this, name, ...rest); if (name === 'SIGHUP') process.stderr.write('ready\\n'); return result; };`;
+  // A program that does not notice the signal: nobody can listen to it.
+  const DEAF = 'EventTarget.prototype.addEventListener = () => {};';
+
+  function waiting(...preloads: string[]) {
+    const options = { cwd, reject: false, stdin: 'pipe', timeout: 20_000 } as const;
+    const child = execa(process.execPath, [...preloads.map(preload), CLI, 'list', '-'], options);
+    let text = '';
+    const said = (what: string) =>
+      new Promise<void>((resolve) => {
+        const look = (chunk = '') => {
+          text += chunk;
+          if (text.includes(what)) resolve();
+        };
+        look();
+        child.stderr.on('data', look);
+      });
+    return { child, said };
+  }
+
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s: stops what is waiting, with 130', async (signal) => {
+    const { child, said } = waiting(READY);
+    await said('ready');
     child.kill(signal);
     const { exitCode, stderr } = await child;
     expect(exitCode).toBe(130);
+    expect(stderr).toContain('nested-check: stopping, and cleaning up');
     expect(stderr).toContain(`nested-check: interrupted by ${signal}`);
   });
+
+  test('a second one leaves at once, and says what may remain', async () => {
+    const { child, said } = waiting(READY, DEAF);
+    await said('ready');
+    child.kill('SIGINT');
+    await said('cleaning up');
+    child.kill('SIGINT');
+    const { exitCode, stderr } = await child;
+    expect(exitCode).toBe(130);
+    expect(stderr).toMatch(/left at once\n {2}hint: .*`nested-check clean` finds them/);
+  });
 });
+
+describe('what should not happen', () => {
+  const BUG = preload('JSON.parse = () => { throw new TypeError("boom", { cause: new Error("below") }); };');
+
+  test('a bug of ours ends with 3 and asks for a report', async () => {
+    const { exitCode, stderr } = await execa(process.execPath, [BUG, CLI, 'list'], { cwd, reject: false });
+    expect(exitCode).toBe(3);
+    expect(stderr).toMatch(/^nested-check: internal error: boom\n {2}hint: .*report it.*--debug prints\.$/);
+  });
+
+  test('--debug shows its stack and what caused it', async () => {
+    const { exitCode, stderr } = await execa(process.execPath, [BUG, CLI, 'list', '--debug'], { cwd, reject: false });
+    expect(exitCode).toBe(3);
+    expect(stderr).toMatch(/TypeError: boom\n +at /);
+    expect(stderr).toContain('caused by: Error: below');
+  });
+
+  test('a working directory that is gone', async () => {
+    const script = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" "$1" list';
+    const { exitCode, stderr } = await execa('sh', ['-c', script, process.execPath, CLI], { cwd, reject: false });
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(/^nested-check: the working directory is gone\n {2}hint: /);
+  });
+});
+
+/** Runs `code` in node before the program. */
+function preload(code: string): string {
+  return `--import=data:text/javascript,${encodeURIComponent(code)}`;
+}
