@@ -7,7 +7,8 @@ import pRetry, { AbortError } from 'p-retry';
 import type { Environment } from '../environment.ts';
 import { NestedCheckError } from '../errors.ts';
 import { type Distribution, type Family, installCommands, parseOsRelease } from '../host/distribution.ts';
-import { type Finding, type Fix, type Purpose, type Requirement, requirements } from '../host/requirements.ts';
+import type { Finding } from '../host/requirement-checks.ts';
+import { type Fix, type Purpose, type Requirement, requirements } from '../host/requirements.ts';
 
 export interface DoctorOptions {
   /** `run` (default): what running and building images needs; `test`: what the tests need as well. */
@@ -40,7 +41,9 @@ export async function doctor(options: DoctorOptions, environment: Environment): 
   const distribution = parseOsRelease(await readFile('/etc/os-release', 'utf8').catch(() => ''));
   const privilege = process.getuid?.() === 0 ? [] : ['sudo'];
   const purposes: Purpose[] = ['run', 'image', 'local', ...(options.for === 'test' ? ['test' as const] : [])];
-  const wanted = (await requirements(environment)).filter((each) => each.neededFor.some((purpose) => purposes.includes(purpose)));
+  const wanted = (await requirements(environment)).filter((each) =>
+    each.neededFor.some((purpose) => purposes.includes(purpose)),
+  );
   let diagnoses = await diagnose(wanted, distribution, privilege);
   // with --json standard output is for the array alone
   const out = options.json ? environment.stderr : environment.stdout;
@@ -48,7 +51,9 @@ export async function doctor(options: DoctorOptions, environment: Environment): 
   const packages = missingPackages(diagnoses, distribution);
   if (options.fix && packages.length > 0) {
     const commands = installCommands(distribution.family as Family, packages, privilege);
-    out.write(`Missing: ${namesOf(diagnoses, 'missing').join(', ')}. This installs it:\n${commands.map((argv) => `  ${argv.join(' ')}\n`).join('')}`);
+    out.write(
+      `Missing: ${namesOf(diagnoses, 'missing').join(', ')}. This installs it:\n${commands.map((argv) => `  ${argv.join(' ')}\n`).join('')}`,
+    );
     if (distribution.family !== 'debian') {
       out.write(`On ${distribution.name} this is yours to run.\n`);
     } else if (options.yes || (await confirm(environment))) {
@@ -60,8 +65,16 @@ export async function doctor(options: DoctorOptions, environment: Environment): 
   }
 
   const isMissing = diagnoses.some((each) => each.state === 'missing');
-  if (options.json) environment.stdout.write(`${JSON.stringify(diagnoses.map(({ fix: _, ...each }) => each), null, 2)}\n`);
-  else if (options.fix && !isMissing) environment.stdout.write(`nested-check doctor: nothing is missing${warningsOf(diagnoses)}\n`);
+  if (options.json)
+    environment.stdout.write(
+      `${JSON.stringify(
+        diagnoses.map(({ fix: _, ...each }) => each),
+        null,
+        2,
+      )}\n`,
+    );
+  else if (options.fix && !isMissing)
+    environment.stdout.write(`nested-check doctor: nothing is missing${warningsOf(diagnoses)}\n`);
   else environment.stdout.write(renderDiagnoses(diagnoses, Boolean(environment.stdout.isTTY)));
   return isMissing ? STATUS_MISSING : 0;
 }
@@ -69,7 +82,9 @@ export async function doctor(options: DoctorOptions, environment: Environment): 
 /** The table, and below it a line for each thing that can be mended. */
 export function renderDiagnoses(diagnoses: readonly Diagnosis[], colour: boolean): string {
   const paint = (state: Finding['state'], text: string) =>
-    colour ? styleText(({ ok: 'green', missing: 'red', warning: 'yellow' } as const)[state], text, { validateStream: false }) : text;
+    colour
+      ? styleText(({ ok: 'green', missing: 'red', warning: 'yellow' } as const)[state], text, { validateStream: false })
+      : text;
   const rows = [['', 'SEEN', 'WANTED'], ...diagnoses.map(({ name, seen, wanted }) => [name, seen, wanted])];
   const [first = 0, second = 0] = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const lines = rows.map(([name = '', seen = '', wanted = ''], index) => {
@@ -87,22 +102,33 @@ export function renderDiagnoses(diagnoses: readonly Diagnosis[], colour: boolean
 export function mendOf(fix: Fix, distribution: Distribution, privilege: readonly string[]): string {
   if (fix.kind === 'command') return fix.command;
   const packages = distribution.family === null ? undefined : fix.packages[distribution.family];
-  if (distribution.family === null || packages === undefined) return `no package known for ${distribution.name}; see ${fix.elsewhere}`;
+  if (distribution.family === null || packages === undefined)
+    return `no package known for ${distribution.name}; see ${fix.elsewhere}`;
   return (installCommands(distribution.family, packages, privilege).at(-1) ?? []).join(' ');
 }
 
-async function diagnose(wanted: readonly Requirement[], distribution: Distribution, privilege: readonly string[]): Promise<Diagnosis[]> {
+async function diagnose(
+  wanted: readonly Requirement[],
+  distribution: Distribution,
+  privilege: readonly string[],
+): Promise<Diagnosis[]> {
   return Promise.all(
     wanted.map(async ({ check, ...requirement }) => {
       const finding = await check();
-      return { ...requirement, ...finding, mend: finding.state === 'ok' ? null : mendOf(requirement.fix, distribution, privilege) };
+      return {
+        ...requirement,
+        ...finding,
+        mend: finding.state === 'ok' ? null : mendOf(requirement.fix, distribution, privilege),
+      };
     }),
   );
 }
 
 /** Packages of this distribution that bring what is missing, sorted. */
 export function missingPackages(diagnoses: readonly Diagnosis[], { family }: Distribution): string[] {
-  const names = diagnoses.flatMap(({ state, fix }) => (state === 'missing' && fix.kind === 'packages' && family !== null ? (fix.packages[family] ?? []) : []));
+  const names = diagnoses.flatMap(({ state, fix }) =>
+    state === 'missing' && fix.kind === 'packages' && family !== null ? (fix.packages[family] ?? []) : [],
+  );
   return [...new Set(names)].sort();
 }
 
@@ -131,8 +157,12 @@ async function install(argv: readonly string[], environment: Environment, say: (
       subprocess.all.pipe(environment.stderr, { end: false });
       const result = await subprocess;
       if (!result.failed) return;
-      if (environment.signal.aborted) throw new AbortError(new NestedCheckError('interrupted', 'installing packages was interrupted'));
-      const hint = result.code === 'ENOENT' ? `${command} is not installed; as root run: ${args.join(' ')}` : 'its own words are above';
+      if (environment.signal.aborted)
+        throw new AbortError(new NestedCheckError('interrupted', 'installing packages was interrupted'));
+      const hint =
+        result.code === 'ENOENT'
+          ? `${command} is not installed; as root run: ${args.join(' ')}`
+          : 'its own words are above';
       const failure = new NestedCheckError('host', `${argv.join(' ')} failed: ${result.shortMessage}`, { hint });
       throw isDownloadTrouble(result.all) ? failure : new AbortError(failure);
     },
@@ -147,8 +177,10 @@ async function install(argv: readonly string[], environment: Environment, say: (
   );
 }
 
-const isDownloadTrouble = (text: string) => /Failed to fetch|Temporary failure resolving|Could not connect|Connection (failed|timed out)/.test(text);
-const namesOf = (diagnoses: readonly Diagnosis[], state: Finding['state']) => diagnoses.filter((each) => each.state === state).map(({ name }) => name);
+const isDownloadTrouble = (text: string) =>
+  /Failed to fetch|Temporary failure resolving|Could not connect|Connection (failed|timed out)/.test(text);
+const namesOf = (diagnoses: readonly Diagnosis[], state: Finding['state']) =>
+  diagnoses.filter((each) => each.state === state).map(({ name }) => name);
 const warningsOf = (diagnoses: readonly Diagnosis[]) => {
   const names = namesOf(diagnoses, 'warning');
   return names.length === 0 ? '' : ` (not as wanted: ${names.join(', ')}; see nested-check doctor)`;

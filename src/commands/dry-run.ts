@@ -12,7 +12,9 @@ import type { Case } from '../scenario/plan.ts';
 export function dryRun(cases: readonly Case[], request: HostRequest, environment: Environment): number {
   const { stdout } = environment;
   for (const each of cases) {
-    stdout.write(`# ${each.id}: L1${each.levels.length > 1 ? ` to L${each.levels.length}` : ''}, image ${each.image}\n`);
+    stdout.write(
+      `# ${each.id}: L1${each.levels.length > 1 ? ` to L${each.levels.length}` : ''}, image ${each.image}\n`,
+    );
     const folder = `${imageCache(environment)}/DIGEST`;
     const image = { kernel: `${folder}/vmlinuz`, initramfs: `${folder}/initramfs.img`, root: `${folder}/root.erofs` };
     if (request.kind !== 'local') {
@@ -25,7 +27,9 @@ export function dryRun(cases: readonly Case[], request: HostRequest, environment
         folder: 'RUN/host',
       });
       const condition = request.kind === 'auto' ? ', where KVM can not be used here' : '';
-      stdout.write(`\n# L0: the emulated host${condition}; file descriptor 3 is a socket to its agent\n${command.map(shellWord).join(' ')}\n`);
+      stdout.write(
+        `\n# L0: the emulated host${condition}; file descriptor 3 is a socket to its agent\n${command.map(shellWord).join(' ')}\n`,
+      );
     }
     for (const level of each.levels) {
       const isLocal = level.level === 1 && request.kind === 'local';
@@ -35,12 +39,16 @@ export function dryRun(cases: readonly Case[], request: HostRequest, environment
         accelerator: 'kvm',
         plan: level,
         lease: { run: 'RUN', case: each.id, level: level.level, pid: 0, startTime: '0' },
-        ...(isLocal ? { ...image, rootType: 'file' } : { kernel: '/boot/vmlinuz', initramfs: '/boot/initramfs.img', root: '/dev/vda', rootType: 'block' }),
+        ...(isLocal
+          ? { ...image, rootType: 'file' }
+          : { kernel: '/boot/vmlinuz', initramfs: '/boot/initramfs.img', root: '/dev/vda', rootType: 'block' }),
         kernelWords: [],
         console: `/run/nested-check/${name}.console`,
       });
       const uri = isLocal ? localUri(environment) : 'qemu:///system';
-      stdout.write(`\n# L${level.level}, started in L${level.level - 1} with: virsh -c ${uri} create ${name}.xml\n${xml}`);
+      stdout.write(
+        `\n# L${level.level}, started in L${level.level - 1} with: virsh -c ${uri} create ${name}.xml\n${xml}`,
+      );
     }
   }
   return 0;

@@ -5,7 +5,8 @@ import { ensureImage, type ListedImage, listImages, removeImage } from '../image
 
 /** Builds a bundled recipe, or the one in a folder (all bundled ones without a name), unless it is built already. */
 export async function imageBuild(name: string | undefined, environment: Environment): Promise<number> {
-  const names = name === undefined ? (await listImages(environment)).filter(isWanted).map((image) => image.name) : [name];
+  const names =
+    name === undefined ? (await listImages(environment)).filter(isWanted).map((image) => image.name) : [name];
   const onProgress = (line: string) => void environment.stderr.write(`${line}\n`);
   for (const wanted of new Set(names)) {
     const image = await ensureImage(wanted, { environment, onProgress });
@@ -23,17 +24,21 @@ export async function imageList(options: { json?: boolean }, environment: Enviro
 
 /** Removes the images of a name or digest; without either, those that are out of date. */
 export async function imageRemove(name: string | undefined, environment: Environment): Promise<number> {
-  const stale = (await listImages(environment)).filter((image) => image.state === 'stale').map((image) => image.recipeDigest);
+  const stale = (await listImages(environment))
+    .filter((image) => image.state === 'stale')
+    .map((image) => image.recipeDigest);
   const removed: ListedImage[] = [];
   for (const wanted of name === undefined ? stale : [name]) removed.push(...(await removeImage(wanted, environment)));
   for (const image of removed) environment.stdout.write(`removed ${image.name} ${image.folder}\n`);
-  if (removed.length === 0) environment.stdout.write('no image is out of date; give the name of one that is to be removed\n');
+  if (removed.length === 0)
+    environment.stdout.write('no image is out of date; give the name of one that is to be removed\n');
   return 0;
 }
 
 /** The table of `image list`. */
 export function renderImages(images: readonly ListedImage[]): string {
-  if (images.length === 0) throw new NestedCheckError('image', 'no image recipe came with this installation', { hint: 'install it again' });
+  if (images.length === 0)
+    throw new NestedCheckError('image', 'no image recipe came with this installation', { hint: 'install it again' });
   const rows = images.map(({ name, state, recipeDigest, manifest }) => [
     name,
     state === 'not-built' ? 'not built' : state,
@@ -44,7 +49,15 @@ export function renderImages(images: readonly ListedImage[]): string {
   ]);
   const table = [['NAME', 'STATE', 'DIGEST', 'BUILT', 'SIZE', 'KERNEL'], ...rows];
   const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
-  return table.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()}\n`).join('');
+  return table
+    .map(
+      (row) =>
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
 }
 
 function toJson({ name, state, recipeDigest, folder, manifest }: ListedImage) {
@@ -53,4 +66,5 @@ function toJson({ name, state, recipeDigest, folder, manifest }: ListedImage) {
 }
 
 const isWanted = (image: ListedImage) => image.state !== 'stale';
-const describeSize = (manifest: ListedImage['manifest']) => (manifest === null ? '' : `${(manifest.sizeBytes / 1e6).toFixed(0)} MB`);
+const describeSize = (manifest: ListedImage['manifest']) =>
+  manifest === null ? '' : `${(manifest.sizeBytes / 1e6).toFixed(0)} MB`;

@@ -66,12 +66,25 @@ export async function run(scenarios: string[], options: RunOptions, environment:
   const clock = startClock((event: RunEvent) => {
     report = fold(report, event);
     terminal.handle(event, report);
-    if (event.kind === 'run-started' || event.kind === 'host-ready' || event.kind === 'case-done' || event.kind === 'run-done') write();
+    if (
+      event.kind === 'run-started' ||
+      event.kind === 'host-ready' ||
+      event.kind === 'case-done' ||
+      event.kind === 'run-done'
+    )
+      write();
   });
   try {
     let problem: Problem | null = null;
     const startedAt = new Date().toISOString();
-    clock.emit({ kind: 'run-started', at: 0, version: version(), startedAt, folder, cases: cases.map((each) => each.id) });
+    clock.emit({
+      kind: 'run-started',
+      at: 0,
+      version: version(),
+      startedAt,
+      folder,
+      cases: cases.map((each) => each.id),
+    });
     await writing; // a report that can't be written is told before anything boots
     try {
       const { image, chosen } = await prepare(cases, request, environment, (line) => terminal.line(line));
@@ -121,7 +134,8 @@ function reportPath(text: string, { cwd }: Environment): string {
 
 async function makeRunFolder(out: string | undefined, environment: Environment): Promise<string> {
   const stamp = new Date().toISOString().replace(/[:.]/g, '-');
-  const folder = out === undefined ? join(runsFolder(environment), `${stamp}-${process.pid}`) : resolve(environment.cwd, out);
+  const folder =
+    out === undefined ? join(runsFolder(environment), `${stamp}-${process.pid}`) : resolve(environment.cwd, out);
   if (await exists(join(folder, 'run.json'))) {
     throw new NestedCheckError('usage', `--out: ${folder} already holds a run`, { hint: 'name a new folder' });
   }
@@ -129,7 +143,10 @@ async function makeRunFolder(out: string | undefined, environment: Environment):
     await mkdir(folder, { recursive: true, mode: 0o700 });
   } catch (cause) {
     const words = cause instanceof Error ? cause.message : String(cause);
-    throw new NestedCheckError(out === undefined ? 'host' : 'usage', `the run folder can't be made: ${words}`, { hint: '--out DIR', cause });
+    throw new NestedCheckError(out === undefined ? 'host' : 'usage', `the run folder can't be made: ${words}`, {
+      hint: '--out DIR',
+      cause,
+    });
   }
   return folder;
 }

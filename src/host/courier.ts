@@ -28,7 +28,12 @@ const REFUSED = 70;
 const Reply = z.object({ return: ExecStatus });
 
 /** Runs a command in the guest `domain` of `parent`. Throws NestedCheckError `agent`, `timeout`, `interrupted`. */
-export async function execInGuest(parent: Host, domain: string, command: Command, signal: AbortSignal): Promise<Output> {
+export async function execInGuest(
+  parent: Host,
+  domain: string,
+  command: Command,
+  signal: AbortSignal,
+): Promise<Output> {
   const { exitCode, stdout, stderr } = await parent.exec(
     {
       argv: ['sh', '-c', COURIER, 'nested-check-courier', parent.libvirtUri, domain],
@@ -40,10 +45,14 @@ export async function execInGuest(parent: Host, domain: string, command: Command
   const level = `L${parent.level + 1}`;
   if (exitCode !== 0) {
     const words = stderr.trim().slice(-500) || `the courier ended with ${exitCode}`;
-    throw new NestedCheckError('agent', `${level}: ${exitCode === REFUSED ? 'the guest agent is out of reach' : 'the way in broke'}: ${words}`);
+    throw new NestedCheckError(
+      'agent',
+      `${level}: ${exitCode === REFUSED ? 'the guest agent is out of reach' : 'the way in broke'}: ${words}`,
+    );
   }
   const reply = Reply.safeParse(parseJson(stdout));
-  if (!reply.success) throw new NestedCheckError('agent', `${level}: the guest agent sent something unexpected`, { cause: reply.error });
+  if (!reply.success)
+    throw new NestedCheckError('agent', `${level}: the guest agent sent something unexpected`, { cause: reply.error });
   return outputOf(reply.data.return);
 }
 

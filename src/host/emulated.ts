@@ -91,9 +91,13 @@ export async function startEmulatedHost(options: EmulatedOptions, signal: AbortS
       .slice(-5)
       .join('\n');
     const missing = result.code === 'ENOENT' || result.exitCode === 127;
-    return new NestedCheckError(missing ? 'host' : 'died', `L0: the emulated host ended: ${words || result.shortMessage || 'no word'}`, {
-      hint: missing ? 'run `nested-check doctor --fix`' : `its console is ${join(options.folder, 'console.log')}`,
-    });
+    return new NestedCheckError(
+      missing ? 'host' : 'died',
+      `L0: the emulated host ended: ${words || result.shortMessage || 'no word'}`,
+      {
+        hint: missing ? 'run `nested-check doctor --fix`' : `its console is ${join(options.folder, 'console.log')}`,
+      },
+    );
   });
   const stop = async (): Promise<void> => {
     child.kill('SIGKILL');

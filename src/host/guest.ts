@@ -51,6 +51,11 @@ export interface Guest extends Host {
   readonly bootMs: number;
 }
 
+/** The parent's file that a guest's serial console is written to. */
+export function consoleOf(parent: Host, domain: string): string {
+  return `${parent.consoleFolder}/${domain}.console`;
+}
+
 /**
  * Boots a guest in `parent` and waits for its agent.
  * Throws NestedCheckError: `refused` (libvirt's or QEMU's words), `died`, `timeout`, or what the parent's exec throws.
@@ -65,7 +70,7 @@ export async function startGuest(
 ): Promise<Guest> {
   const { name: domain, plan } = input;
   const level = `L${plan.level}`;
-  const console = `${parent.consoleFolder}/${domain}.console`;
+  const console = consoleOf(parent, domain);
   const xml = domainXml({ ...input, ...parent.bootFiles, console });
   await onXml(xml);
   const output = await parent.exec(
@@ -83,11 +88,18 @@ export async function startGuest(
     case 'refused':
       throw new NestedCheckError('refused', `${level}: libvirt would not start the guest: ${end}`);
     case 'ended':
-      throw new NestedCheckError('died', `${level}: the guest ended before its agent answered; its console ends:\n${end}`);
+      throw new NestedCheckError(
+        'died',
+        `${level}: the guest ended before its agent answered; its console ends:\n${end}`,
+      );
     case 'silent':
-      throw new NestedCheckError('timeout', `${level}: the guest's agent was silent for ${bootSeconds} s; its console ends:\n${end}`, {
-        hint: 'a slower host may need `timeouts: {boot: …}` in the scenario',
-      });
+      throw new NestedCheckError(
+        'timeout',
+        `${level}: the guest's agent was silent for ${bootSeconds} s; its console ends:\n${end}`,
+        {
+          hint: 'a slower host may need `timeouts: {boot: …}` in the scenario',
+        },
+      );
     case 'agent':
       return {
         level: plan.level,
@@ -122,7 +134,10 @@ export function readStart(stdout: string, level: string, stderr: string): StartO
       };
     }
   }
-  throw new NestedCheckError('command', `${level}: the script that starts guests broke off: ${stderr.trim().slice(-500)}`);
+  throw new NestedCheckError(
+    'command',
+    `${level}: the script that starts guests broke off: ${stderr.trim().slice(-500)}`,
+  );
 }
 
 /** Destroys a guest and with it all levels inside. Not finding it is fine: that is what was wanted. */

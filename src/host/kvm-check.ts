@@ -112,13 +112,17 @@ async function bootTinyGuest(options: KvmCheckOptions): Promise<KvmAnswer> {
   }
   qemu.kill('SIGKILL');
   const result = await qemu;
-  if (greeted) return { usable: true, reason: `a guest booted with KVM in ${((Date.now() - started) / 1000).toFixed(1)} s` };
+  if (greeted)
+    return { usable: true, reason: `a guest booted with KVM in ${((Date.now() - started) / 1000).toFixed(1)} s` };
   if (signal.aborted) throw new NestedCheckError('interrupted', 'interrupted while trying whether KVM runs a guest');
   if (result.code === 'ENOENT' || result.exitCode === 127) {
-    throw new NestedCheckError('host', 'qemu-system-x86_64 or setpriv is missing', { hint: 'nested-check doctor --fix' });
+    throw new NestedCheckError('host', 'qemu-system-x86_64 or setpriv is missing', {
+      hint: 'nested-check doctor --fix',
+    });
   }
   const words = last === '' ? '' : `; its last words: ${last}`;
-  if (result.timedOut) return { usable: false, reason: `a guest did not boot with KVM within ${deadlineMs / 1000} s${words}` };
+  if (result.timedOut)
+    return { usable: false, reason: `a guest did not boot with KVM within ${deadlineMs / 1000} s${words}` };
   const how = result.signal === undefined ? `status ${result.exitCode}` : result.signal;
   return { usable: false, reason: `QEMU ended with ${how} before its guest booted with KVM${words}` };
 }
@@ -136,7 +140,11 @@ async function openDevice(path: string): Promise<Device> {
 }
 
 function memoryFile({ env }: Environment): string {
-  return join(env['XDG_STATE_HOME'] || join(env['HOME'] || homedir(), '.local', 'state'), 'nested-check', 'kvm-check.json');
+  return join(
+    env['XDG_STATE_HOME'] || join(env['HOME'] || homedir(), '.local', 'state'),
+    'nested-check',
+    'kvm-check.json',
+  );
 }
 
 async function memoryKey({ image, environment }: KvmCheckOptions, cpuinfo: string): Promise<string> {

@@ -23,13 +23,21 @@ export async function openLocalHost(options: LocalOptions, signal: AbortSignal):
   const { environment, image } = options;
   const libvirtUri = localUri(environment);
   // Without pipes: a session daemon that this call starts would hold them open for minutes.
-  const hello = await execa('virsh', ['-q', '-c', libvirtUri, 'version'], { stdio: 'ignore', reject: false, cancelSignal: signal });
+  const hello = await execa('virsh', ['-q', '-c', libvirtUri, 'version'], {
+    stdio: 'ignore',
+    reject: false,
+    cancelSignal: signal,
+  });
   signal.throwIfAborted();
   if (hello.failed) {
     const words = await execLocal({ argv: ['virsh', '-q', '-c', libvirtUri, 'version'], timeoutMs: 30_000 }, signal);
-    throw new NestedCheckError('host', `L0: no libvirt at ${libvirtUri}: ${words.stderr.trim() || 'virsh is missing'}`, {
-      hint: 'run `nested-check doctor --fix`, start libvirtd, set LIBVIRT_DEFAULT_URI, or use --host emulated',
-    });
+    throw new NestedCheckError(
+      'host',
+      `L0: no libvirt at ${libvirtUri}: ${words.stderr.trim() || 'virsh is missing'}`,
+      {
+        hint: 'run `nested-check doctor --fix`, start libvirtd, set LIBVIRT_DEFAULT_URI, or use --host emulated',
+      },
+    );
   }
   const consoleFolder = join(options.folder, 'consoles');
   await mkdir(consoleFolder, { recursive: true });
@@ -85,7 +93,8 @@ export async function execLocal(command: Command, signal: AbortSignal): Promise<
   either.addEventListener('abort', kill, { once: true });
   const result = await child.finally(() => either.removeEventListener('abort', kill));
   signal.throwIfAborted();
-  if (deadline.aborted) throw new NestedCheckError('timeout', `L0: ${program} ran longer than ${command.timeoutMs / 1000} s`);
+  if (deadline.aborted)
+    throw new NestedCheckError('timeout', `L0: ${program} ran longer than ${command.timeoutMs / 1000} s`);
   if (result.code === 'ENOENT') {
     throw new NestedCheckError('host', `L0: ${program} is not installed`, { hint: 'run `nested-check doctor --fix`' });
   }

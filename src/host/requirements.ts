@@ -1,25 +1,36 @@
 // What a machine needs for nested-check, as data: how to look, what is wanted, and what mends it.
 import { constants } from 'node:fs';
-import { access, readdir, readFile, statfs } from 'node:fs/promises';
+import { readdir, readFile, statfs } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Environment } from '../environment.ts';
 import { imageCache } from '../image/cache.ts';
 import type { Family } from './distribution.ts';
+import {
+  canAccess,
+  type Finding,
+  findProgram,
+  GB,
+  isAtLeast,
+  judgeMemory,
+  MEMORY,
+  missing,
+  nearestFolder,
+  ok,
+  warning,
+} from './requirement-checks.ts';
 
 /** run: any run; image: building images; local: this machine's own KVM and libvirt as the host; test: the tests. */
 export type Purpose = 'run' | 'image' | 'local' | 'test';
 
-export interface Finding {
-  /** `warning`: it works without, but worse. */
-  readonly state: 'ok' | 'missing' | 'warning';
-  readonly seen: string;
-}
-
 export type Fix =
   /** `elsewhere` says where a distribution without such a package finds the program. */
-  | { readonly kind: 'packages'; readonly packages: Readonly<Partial<Record<Family, readonly string[]>>>; readonly elsewhere: string }
+  | {
+      readonly kind: 'packages';
+      readonly packages: Readonly<Partial<Record<Family, readonly string[]>>>;
+      readonly elsewhere: string;
+    }
   /** A command for a shell, or advice; never run by us. */
   | { readonly kind: 'command'; readonly command: string };
 
@@ -32,19 +43,15 @@ export interface Requirement {
   check(): Promise<Finding>;
 }
 
-const GB = 1e9;
-const MEMORY = 3 * GB;
+/** Bytes that must be free for an image and for building it. */
 const DISK = 3 * GB;
-const ok = (seen: string): Finding => ({ state: 'ok', seen });
-const missing = (seen: string): Finding => ({ state: 'missing', seen });
-const warning = (seen: string): Finding => ({ state: 'warning', seen });
 
 /**
  * Everything that is worth a look on this machine; the local host's needs only where its CPU could run guests.
  * @param root where /proc, /sys, /etc, /usr and /dev are looked for: `/`, or a captured tree in tests
  */
 export async function requirements(environment: Environment, root = '/'): Promise<Requirement[]> {
-  const user = userInfo();
+  const user = currentUser();
   const cpuinfo = await readFile(join(root, 'proc/cpuinfo'), 'utf8').catch(() => '');
   const extension = /^flags\s*:.*\b(vmx|svm)\b/m.exec(cpuinfo)?.[1] ?? null;
   const localPossible = extension !== null && (await canAccess(join(root, 'dev/kvm'), constants.F_OK));
@@ -62,7 +69,11 @@ export async function requirements(environment: Environment, root = '/'): Promis
       return path === null ? missing('not found') : ok(path);
     },
   });
-  const packages = (byFamily: Partial<Record<Family, string[]>>, elsewhere: string): Fix => ({ kind: 'packages', packages: byFamily, elsewhere });
+  const packages = (byFamily: Partial<Record<Family, string[]>>, elsewhere: string): Fix => ({
+    kind: 'packages',
+    packages: byFamily,
+    elsewhere,
+  });
 
   const always: Requirement[] = [
     {
@@ -78,9 +89,21 @@ export async function requirements(environment: Environment, root = '/'): Promis
       description: 'runs the emulated host, and guests',
       neededFor: ['run'],
       wanted: '7.0 or newer',
-      fix: packages({ debian: ['qemu-system-x86'], fedora: ['qemu-system-x86-core'], arch: ['qemu-system-x86'], suse: ['qemu-x86'] }, 'https://www.qemu.org/download'),
+      fix: packages(
+        {
+          debian: ['qemu-system-x86'],
+          fedora: ['qemu-system-x86-core'],
+          arch: ['qemu-system-x86'],
+          suse: ['qemu-x86'],
+        },
+        'https://www.qemu.org/download',
+      ),
       check: async () => {
-        const { stdout } = await execa('qemu-system-x86_64', ['--version'], { reject: false, env: environment.env, timeout: 10_000 });
+        const { stdout } = await execa('qemu-system-x86_64', ['--version'], {
+          reject: false,
+          env: environment.env,
+          timeout: 10_000,
+        });
         const version = /version (\d+\.\d+(\.\d+)?)/.exec(stdout ?? '')?.[1];
         if (version === undefined) return missing('not found');
         return (isAtLeast(version, [7, 0]) ? ok : missing)(version);
@@ -92,7 +115,10 @@ export async function requirements(environment: Environment, root = '/'): Promis
       'mmdebstrap',
       ['image'],
       'builds guest images',
-      packages({ debian: ['mmdebstrap'], fedora: ['mmdebstrap'] }, 'https://gitlab.mister-muffin.de/josch/mmdebstrap (Arch: in the AUR)'),
+      packages(
+        { debian: ['mmdebstrap'], fedora: ['mmdebstrap'] },
+        'https://gitlab.mister-muffin.de/josch/mmdebstrap (Arch: in the AUR)',
+      ),
     ),
     {
       name: 'debian-archive-keyring',
@@ -105,7 +131,15 @@ export async function requirements(environment: Environment, root = '/'): Promis
       ),
       check: async () => ((await canAccess(join(root, keyring), constants.R_OK)) ? ok(keyring) : missing('not found')),
     },
-    program('virsh', localPossible ? ['local', 'test'] : ['test'], 'talks to libvirt', packages({ debian: ['libvirt-clients'], fedora: ['libvirt-client'], arch: ['libvirt'], suse: ['libvirt-client'] }, 'https://libvirt.org/downloads.html')),
+    program(
+      'virsh',
+      localPossible ? ['local', 'test'] : ['test'],
+      'talks to libvirt',
+      packages(
+        { debian: ['libvirt-clients'], fedora: ['libvirt-client'], arch: ['libvirt'], suse: ['libvirt-client'] },
+        'https://libvirt.org/downloads.html',
+      ),
+    ),
     {
       name: '/dev/kvm',
       description: "this machine's own KVM; without it guests run in an emulated host",
@@ -115,8 +149,11 @@ export async function requirements(environment: Environment, root = '/'): Promis
       check: async () => {
         const device = join(root, 'dev/kvm');
         if (!(await canAccess(device, constants.F_OK))) return ok('absent: the emulated host will be used');
-        if (extension === null) return ok('present, but the CPU has neither vmx nor svm: the emulated host will be used');
-        return (await canAccess(device, constants.R_OK | constants.W_OK)) ? ok(`opens; the CPU has ${extension}`) : warning(`forbidden for ${user.username}`);
+        if (extension === null)
+          return ok('present, but the CPU has neither vmx nor svm: the emulated host will be used');
+        return (await canAccess(device, constants.R_OK | constants.W_OK))
+          ? ok(`opens; the CPU has ${extension}`)
+          : warning(`forbidden for ${user.username}`);
       },
     },
     {
@@ -127,7 +164,9 @@ export async function requirements(environment: Environment, root = '/'): Promis
       fix: { kind: 'command', command: 'set XDG_CACHE_HOME to a folder that you may write to' },
       check: async () => {
         const folder = await nearestFolder(imageCache(environment));
-        return (await canAccess(folder, constants.W_OK)) ? ok(imageCache(environment)) : missing(`can't write to ${folder}`);
+        return (await canAccess(folder, constants.W_OK))
+          ? ok(imageCache(environment))
+          : missing(`can't write to ${folder}`);
       },
     },
     {
@@ -135,7 +174,10 @@ export async function requirements(environment: Environment, root = '/'): Promis
       description: 'room for an image and for building it',
       neededFor: ['run', 'image'],
       wanted: `${DISK / GB} GB`,
-      fix: { kind: 'command', command: 'nested-check image remove, or set XDG_CACHE_HOME to a folder on a larger disk' },
+      fix: {
+        kind: 'command',
+        command: 'nested-check image remove, or set XDG_CACHE_HOME to a folder on a larger disk',
+      },
       check: async () => {
         const cache = imageCache(environment);
         const { bavail, bsize } = await statfs(await nearestFolder(cache));
@@ -159,17 +201,27 @@ export async function requirements(environment: Environment, root = '/'): Promis
       'newuidmap',
       isRoot ? ['test'] : ['image', 'test'],
       'lets users without root build images',
-      packages({ debian: ['uidmap'], fedora: ['shadow-utils'], arch: ['shadow'], suse: ['shadow'] }, 'https://github.com/shadow-maint/shadow'),
+      packages(
+        { debian: ['uidmap'], fedora: ['shadow-utils'], arch: ['shadow'], suse: ['shadow'] },
+        'https://github.com/shadow-maint/shadow',
+      ),
     ),
     {
       name: 'subordinate ids',
       description: 'the user ids that an image is built with',
       neededFor: isRoot ? [] : ['image'],
       wanted: `${user.username} in /etc/subuid and /etc/subgid`,
-      fix: { kind: 'command', command: `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${user.username}` },
+      fix: {
+        kind: 'command',
+        command: `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${user.username}`,
+      },
       check: async () => {
-        const texts = await Promise.all(['etc/subuid', 'etc/subgid'].map((file) => readFile(join(root, file), 'utf8').catch(() => '')));
-        const listed = texts.every((text) => text.split('\n').some((line) => line.startsWith(`${user.username}:`) || line.startsWith(`${user.uid}:`)));
+        const texts = await Promise.all(
+          ['etc/subuid', 'etc/subgid'].map((file) => readFile(join(root, file), 'utf8').catch(() => '')),
+        );
+        const listed = texts.every((text) =>
+          text.split('\n').some((line) => line.startsWith(`${user.username}:`) || line.startsWith(`${user.uid}:`)),
+        );
         return listed ? ok('present') : missing('no entry');
       },
     },
@@ -180,7 +232,12 @@ export async function requirements(environment: Environment, root = '/'): Promis
       ['local'],
       'starts guests on this machine',
       packages(
-        { debian: ['libvirt-daemon-system', 'libvirt-daemon-driver-qemu'], fedora: ['libvirt-daemon-kvm'], arch: ['libvirt'], suse: ['libvirt-daemon-qemu'] },
+        {
+          debian: ['libvirt-daemon-system', 'libvirt-daemon-driver-qemu'],
+          fedora: ['libvirt-daemon-kvm'],
+          arch: ['libvirt'],
+          suse: ['libvirt-daemon-qemu'],
+        },
         'https://libvirt.org/downloads.html',
       ),
     ),
@@ -189,7 +246,10 @@ export async function requirements(environment: Environment, root = '/'): Promis
       description: 'lets guests of this machine run guests',
       neededFor: ['local'],
       wanted: '1',
-      fix: { kind: 'command', command: `echo 'options ${module} nested=1' | sudo tee /etc/modprobe.d/nested-check.conf   # then reboot` },
+      fix: {
+        kind: 'command',
+        command: `echo 'options ${module} nested=1' | sudo tee /etc/modprobe.d/nested-check.conf   # then reboot`,
+      },
       check: async () => {
         const value = await readFile(join(root, `sys/module/${module}/parameters/nested`), 'utf8').catch(() => null);
         if (value === null) return warning(`${module} is not loaded`);
@@ -200,36 +260,12 @@ export async function requirements(environment: Environment, root = '/'): Promis
   return [...always, ...unprivileged, ...(localPossible ? local : [])];
 }
 
-/** Too little in all is missing; enough that others use now is a warning. */
-export function judgeMemory(meminfo: string): Finding {
-  const bytes = (key: string) => Number(new RegExp(`^${key}:\\s*(\\d+) kB`, 'm').exec(meminfo)?.[1] ?? Number.NaN) * 1024;
-  const [total, available] = [bytes('MemTotal'), bytes('MemAvailable')];
-  if (Number.isNaN(total)) return warning('unknown');
-  const seen = `${(total / GB).toFixed(1)} GB${Number.isNaN(available) ? '' : `, ${(available / GB).toFixed(1)} GB of it available`}`;
-  if (total < MEMORY) return missing(seen);
-  return available < MEMORY ? warning(seen) : ok(seen);
-}
-
-function isAtLeast(version: string, wanted: readonly [number, number]): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  return major > wanted[0] || (major === wanted[0] && minor >= wanted[1]);
-}
-
-/** Looks along PATH, and where daemons are for users whose PATH lacks it. */
-async function findProgram(name: string, environment: Environment): Promise<string | null> {
-  for (const folder of [...(environment.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']) {
-    const path = join(folder, name);
-    if (folder !== '' && (await canAccess(path, constants.X_OK))) return path;
+/** In a container the user may have no entry in /etc/passwd. */
+function currentUser(): { uid: number; username: string } {
+  try {
+    return userInfo();
+  } catch {
+    const uid = process.getuid?.() ?? 0;
+    return { uid, username: String(uid) };
   }
-  return null;
 }
-
-/** The folder itself, or what exists of the way to it. */
-async function nearestFolder(folder: string): Promise<string> {
-  return (await canAccess(folder, constants.F_OK)) || dirname(folder) === folder ? folder : nearestFolder(dirname(folder));
-}
-
-const canAccess = (path: string, mode: number): Promise<boolean> => access(path, mode).then(
-  () => true,
-  () => false,
-);

@@ -41,7 +41,8 @@ export async function buildImage(
     await copyFile(path, join(staged, name));
   }
   const started = Date.now();
-  const say = (text: string) => onProgress(`image ${recipe.name}: ${text} (${Math.round((Date.now() - started) / 1000)} s)`);
+  const say = (text: string) =>
+    onProgress(`image ${recipe.name}: ${text} (${Math.round((Date.now() - started) / 1000)} s)`);
   await pRetry(
     async () => {
       const work = dirSync({ tmpdir: workParent, prefix: 'nested-check-build', mode: 0o711 }).name;
@@ -58,7 +59,8 @@ export async function buildImage(
       signal: environment.signal,
       shouldRetry: ({ error }) => error instanceof DownloadError,
       onFailedAttempt: ({ error, retriesLeft }) => {
-        if (error instanceof DownloadError && retriesLeft > 0) say(`download failed, trying again: ${error.message.split('\n').at(-1)}`);
+        if (error instanceof DownloadError && retriesLeft > 0)
+          say(`download failed, trying again: ${error.message.split('\n').at(-1)}`);
       },
     },
   ).catch((error: unknown) => {
@@ -67,8 +69,12 @@ export async function buildImage(
       : error;
   });
   for (const name of OUTPUTS) {
-    const size = await stat(join(stage, name)).then((s) => s.size, () => 0);
-    if (size === 0) throw new NestedCheckError('image', `image ${recipe.name}: customize.sh left no ${name} in /nested-check/out`);
+    const size = await stat(join(stage, name)).then(
+      (s) => s.size,
+      () => 0,
+    );
+    if (size === 0)
+      throw new NestedCheckError('image', `image ${recipe.name}: customize.sh left no ${name} in /nested-check/out`);
   }
 }
 
@@ -82,21 +88,31 @@ export async function removeStage(stage: string): Promise<void> {
 /** A failure that another attempt may mend. */
 class DownloadError extends NestedCheckError {}
 
-async function runMmdebstrap(recipe: Recipe, stage: string, work: string, environment: Environment, say: (text: string) => void): Promise<void> {
+async function runMmdebstrap(
+  recipe: Recipe,
+  stage: string,
+  work: string,
+  environment: Environment,
+  say: (text: string) => void,
+): Promise<void> {
   const mirror = environment.env['NESTED_CHECK_MIRROR'] || recipe.mirror;
   say(`downloading packages from ${mirror}`);
   const last: string[] = [];
   // cwd and fixed names, so that no path needs quoting in a hook
-  const subprocess = execa('setpriv', [...SUPERVISED, ...mmdebstrapCommand(recipe, mirror, isRoot(), await exists(KEYRING))], {
-    cwd: stage,
-    env: { TMPDIR: work, LC_ALL: 'C.UTF-8', DEBIAN_FRONTEND: 'noninteractive' },
-    detached: true,
-    stdin: 'ignore',
-    all: true,
-    buffer: false,
-    reject: false,
-    cancelSignal: environment.signal,
-  });
+  const subprocess = execa(
+    'setpriv',
+    [...SUPERVISED, ...mmdebstrapCommand(recipe, mirror, isRoot(), await exists(KEYRING))],
+    {
+      cwd: stage,
+      env: { TMPDIR: work, LC_ALL: 'C.UTF-8', DEBIAN_FRONTEND: 'noninteractive' },
+      detached: true,
+      stdin: 'ignore',
+      all: true,
+      buffer: false,
+      reject: false,
+      cancelSignal: environment.signal,
+    },
+  );
   for await (const line of subprocess.iterable({ from: 'all' })) {
     last.push(line);
     if (last.length > 15) last.shift();
@@ -108,9 +124,14 @@ async function runMmdebstrap(recipe: Recipe, stage: string, work: string, enviro
   const shown = last.map((line) => `  ${line.slice(0, 300)}`).join('\n');
   const message = `image ${recipe.name}: mmdebstrap failed (${result.exitCode === undefined ? result.shortMessage : `status ${result.exitCode}`}); its last lines:\n${shown}`;
   if (result.code === 'ENOENT' || result.exitCode === 127) {
-    throw new NestedCheckError('host', `image ${recipe.name}: mmdebstrap or setpriv is missing`, { hint: 'nested-check doctor --fix' });
+    throw new NestedCheckError('host', `image ${recipe.name}: mmdebstrap or setpriv is missing`, {
+      hint: 'nested-check doctor --fix',
+    });
   }
-  if (isDownloadFailure(last)) throw new DownloadError('image', message, { hint: `is ${mirror} reachable? NESTED_CHECK_MIRROR names another mirror` });
+  if (isDownloadFailure(last))
+    throw new DownloadError('image', message, {
+      hint: `is ${mirror} reachable? NESTED_CHECK_MIRROR names another mirror`,
+    });
   throw new NestedCheckError('image', message, { hint: 'nested-check doctor says what the build needs' });
 }
 
@@ -134,7 +155,9 @@ export function mmdebstrapCommand(recipe: Recipe, mirror: string, root: boolean,
     recipe.suite,
     '-',
     mirror,
-    ...(recipe.security === undefined ? [] : [`deb ${recipe.security} ${recipe.suite}-security ${recipe.components.join(' ')}`]),
+    ...(recipe.security === undefined
+      ? []
+      : [`deb ${recipe.security} ${recipe.suite}-security ${recipe.components.join(' ')}`]),
   ];
 }
 
@@ -149,24 +172,38 @@ export function progressOf(line: string): string | null {
 
 /** Does the end of the output say that packages could not be had? */
 export function isDownloadFailure(lines: readonly string[]): boolean {
-  return lines.some((line) => /Failed to fetch|Temporary failure resolving|Could not connect|Connection (failed|timed out)|Hash Sum mismatch/.test(line));
+  return lines.some((line) =>
+    /Failed to fetch|Temporary failure resolving|Could not connect|Connection (failed|timed out)|Hash Sum mismatch/.test(
+      line,
+    ),
+  );
 }
 
 /** How much is missing, in words; null when there is enough. */
 export function spaceProblem(folder: string, needed: number, free: number): string | null {
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
-  return free >= needed ? null : `building an image needs ${gigabytes(needed)} in ${folder}, and ${gigabytes(free)} are free`;
+  return free >= needed
+    ? null
+    : `building an image needs ${gigabytes(needed)} in ${folder}, and ${gigabytes(free)} are free`;
 }
 
 async function checkSpace(workParent: string, cache: string): Promise<void> {
   const sameDisk = (await stat(workParent)).dev === (await stat(cache)).dev;
-  const needs: [string, number][] = sameDisk ? [[cache, CHROOT_SPACE + IMAGE_SPACE]] : [[workParent, CHROOT_SPACE], [cache, IMAGE_SPACE]];
+  const needs: [string, number][] = sameDisk
+    ? [[cache, CHROOT_SPACE + IMAGE_SPACE]]
+    : [
+        [workParent, CHROOT_SPACE],
+        [cache, IMAGE_SPACE],
+      ];
   for (const [folder, needed] of needs) {
     const { bavail, bsize } = await statfs(folder);
     const problem = spaceProblem(folder, needed, bavail * bsize);
     if (problem !== null) {
       throw new NestedCheckError('host', problem, {
-        hint: folder === cache ? 'nested-check image remove drops old images; XDG_CACHE_HOME names another place' : 'TMPDIR names another place',
+        hint:
+          folder === cache
+            ? 'nested-check image remove drops old images; XDG_CACHE_HOME names another place'
+            : 'TMPDIR names another place',
       });
     }
   }
@@ -176,7 +213,10 @@ async function checkSpace(workParent: string, cache: string): Promise<void> {
 async function findWorkParent(environment: Environment): Promise<string> {
   const folder = environment.env['TMPDIR'] || '/var/tmp';
   await access(folder, constants.W_OK).catch((cause) => {
-    throw new NestedCheckError('host', `can't write to ${folder}, where images are built`, { hint: 'TMPDIR names another place', cause });
+    throw new NestedCheckError('host', `can't write to ${folder}, where images are built`, {
+      hint: 'TMPDIR names another place',
+      cause,
+    });
   });
   return folder;
 }
@@ -185,10 +225,17 @@ async function findWorkParent(environment: Environment): Promise<string> {
 async function removeWork(work: string): Promise<void> {
   for (const name of isRoot() ? [] : await readdir(work).catch(() => [])) {
     // the folder itself stays, empty: it lies in one of ours
-    await execa('mmdebstrap', ['--unshare-helper', 'rm', '-rf', '--one-file-system', join(work, name)], { cwd: '/', reject: false });
+    await execa('mmdebstrap', ['--unshare-helper', 'rm', '-rf', '--one-file-system', join(work, name)], {
+      cwd: '/',
+      reject: false,
+    });
   }
   await execa('rm', ['-rf', '--one-file-system', work], { reject: false });
 }
 
 const isRoot = () => process.getuid?.() === 0;
-const exists = (path: string) => access(path).then(() => true, () => false);
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

@@ -56,7 +56,10 @@ export async function ensureImage(
   const cached = await openEntry(entry);
   if (cached !== null) return cached;
   await mkdir(cache, { recursive: true }).catch((cause) => {
-    throw new NestedCheckError('host', `can't make the cache folder ${cache}: ${cause.message}`, { hint: 'XDG_CACHE_HOME names another place', cause });
+    throw new NestedCheckError('host', `can't make the cache folder ${cache}: ${cause.message}`, {
+      hint: 'XDG_CACHE_HOME names another place',
+      cause,
+    });
   });
   const lock = {
     signal: environment.signal,
@@ -76,7 +79,11 @@ export async function ensureImage(
  * @throws NestedCheckError `image` when a file is missing or has another size than the manifest says
  */
 export async function openImage(folder: string): Promise<Image> {
-  const paths = { kernel: join(folder, 'vmlinuz'), initramfs: join(folder, 'initramfs.img'), root: join(folder, 'root.erofs') };
+  const paths = {
+    kernel: join(folder, 'vmlinuz'),
+    initramfs: join(folder, 'initramfs.img'),
+    root: join(folder, 'root.erofs'),
+  };
   for (const path of Object.values(paths)) {
     await access(path).catch((cause) => {
       throw new NestedCheckError('image', `no image in ${folder}: can't read ${basename(path)}`, {
@@ -90,9 +97,13 @@ export async function openImage(folder: string): Promise<Image> {
     const found = await stat(join(folder, name)).catch(() => null);
     if (found?.isFile() && found.size === file.sizeBytes) continue;
     if (found?.isBlockDevice()) continue;
-    throw new NestedCheckError('image', `image in ${folder} is damaged: ${name} has ${found?.size ?? 'no'} bytes, not ${file.sizeBytes}`, {
-      hint: 'nested-check image remove it; the next run builds it again',
-    });
+    throw new NestedCheckError(
+      'image',
+      `image in ${folder} is damaged: ${name} has ${found?.size ?? 'no'} bytes, not ${file.sizeBytes}`,
+      {
+        hint: 'nested-check image remove it; the next run builds it again',
+      },
+    );
   }
   const { name, recipeDigest = null, imageDigest = null } = manifest ?? { name: basename(folder) };
   return { name, recipeDigest, imageDigest, folder, ...paths, manifest };
@@ -108,7 +119,13 @@ export async function listImages(environment: Environment): Promise<ListedImage[
     if (manifest === null) continue;
     const own = await readRecipe(`${manifest.recipe}/`, environment.cwd).catch(() => null);
     const state = [own, ...bundled].some((recipe) => recipe?.digest === manifest.recipeDigest) ? 'current' : 'stale';
-    listed.push({ name: manifest.name, state, recipeDigest: manifest.recipeDigest, folder: join(cache, entry), manifest });
+    listed.push({
+      name: manifest.name,
+      state,
+      recipeDigest: manifest.recipeDigest,
+      folder: join(cache, entry),
+      manifest,
+    });
   }
   for (const { name, digest } of bundled) {
     if (listed.some((image) => image.recipeDigest === digest)) continue;
@@ -129,11 +146,14 @@ export async function removeImage(nameOrDigest: string, environment: Environment
   const images = (await listImages(environment)).filter((image) => image.folder !== null);
   const chosen = images.filter(
     ({ name, recipeDigest, manifest }) =>
-      name === nameOrDigest || (isPrefix && (recipeDigest.startsWith(nameOrDigest) || manifest?.imageDigest.startsWith(nameOrDigest))),
+      name === nameOrDigest ||
+      (isPrefix && (recipeDigest.startsWith(nameOrDigest) || manifest?.imageDigest.startsWith(nameOrDigest))),
   );
   if (chosen.length === 0) {
     const names = [...new Set(images.map((image) => image.name))];
-    throw new NestedCheckError('input', `no built image ${nameOrDigest}`, { hint: `in the cache: ${names.join(', ') || 'nothing'}` });
+    throw new NestedCheckError('input', `no built image ${nameOrDigest}`, {
+      hint: `in the cache: ${names.join(', ') || 'nothing'}`,
+    });
   }
   for (const { folder } of chosen) if (folder !== null) await rm(folder, { recursive: true, force: true });
   return chosen;
@@ -177,4 +197,8 @@ async function readManifest(folder: string): Promise<Manifest | null> {
   }
 }
 
-const exists = (path: string) => access(path).then(() => true, () => false);
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

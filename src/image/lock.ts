@@ -36,8 +36,11 @@ export async function withLock<T>(
     }
     if (!locked) {
       const result = await holder;
-      if (options.signal.aborted) throw new NestedCheckError('interrupted', `interrupted while waiting for the lock ${file}`);
-      throw new NestedCheckError('host', `can't lock ${file}: ${result.stderr.trim() || result.shortMessage}`, { hint: 'nested-check doctor --fix' });
+      if (options.signal.aborted)
+        throw new NestedCheckError('interrupted', `interrupted while waiting for the lock ${file}`);
+      throw new NestedCheckError('host', `can't lock ${file}: ${result.stderr.trim() || result.shortMessage}`, {
+        hint: 'nested-check doctor --fix',
+      });
     }
     const handle = await open(file, 'w');
     await handle.writeFile(`${process.pid}\n`).finally(() => handle.close());

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { access, readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isNode, LineCounter, parseDocument } from 'yaml';
+import { isNode, LineCounter, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { NestedCheckError } from '../errors.ts';
 
@@ -76,19 +76,31 @@ export function parseRecipe(text: string, path: string): z.output<typeof RecipeF
     return `${path}:${line}:${col}`;
   };
   const broken = document.errors.map((error) => `${at(error.pos[0])} ${error.message.split('\n')[0]}`);
+  visit(document, {
+    Alias: (_, alias) => {
+      if (!alias.resolve(document)) broken.push(`${at(alias.range?.[0] ?? 0)} no anchor &${alias.source} above`);
+    },
+  });
   if (broken.length > 0) throw new NestedCheckError('input', broken.join('\n'));
   const result = RecipeFile.safeParse(document.toJS() ?? {});
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => {
     // a missing key has no place of its own: the nearest thing around it is named
-    for (let path = [...issue.path, ...(issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [])]; ; path.pop()) {
+    for (
+      let path = [...issue.path, ...(issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [])];
+      ;
+      path.pop()
+    ) {
       const key = path.at(-1);
       const node = path.length === 0 ? document.contents : document.getIn(path, true);
-      if (isNode(node)) return `${at(node.range?.[0] ?? 0)} ${issue.path.join('.')}${key === undefined ? '' : ': '}${issue.message}`;
+      if (isNode(node))
+        return `${at(node.range?.[0] ?? 0)} ${issue.path.join('.')}${key === undefined ? '' : ': '}${issue.message}`;
       if (path.length === 0) return `${at(0)} ${issue.path.join('.')}: ${issue.message}`;
     }
   });
-  throw new NestedCheckError('input', problems.join('\n'), { hint: 'images/debian-12/recipe.yaml is a commented example' });
+  throw new NestedCheckError('input', problems.join('\n'), {
+    hint: 'images/debian-12/recipe.yaml is a commented example',
+  });
 }
 
 async function findRecipe(nameOrPath: string, cwd: string): Promise<string> {
@@ -112,7 +124,8 @@ async function collectFiles(folder: string, from: string | undefined, seen: stri
     if (!entry.isDirectory() && !entry.name.endsWith('~')) files.set(relative(folder, path), path);
   }
   if (from === undefined) return files;
-  if (seen.includes(from)) throw new NestedCheckError('input', `${folder}: \`from\` runs in a circle: ${[...seen, from].join(' → ')}`);
+  if (seen.includes(from))
+    throw new NestedCheckError('input', `${folder}: \`from\` runs in a circle: ${[...seen, from].join(' → ')}`);
   const sibling = join(dirname(folder), from);
   const base = (await exists(join(sibling, 'recipe.yaml'))) ? sibling : await findRecipe(from, dirname(folder));
   const baseRecipe = parseRecipe(await readFile(join(base, 'recipe.yaml'), 'utf8'), join(base, 'recipe.yaml'));
@@ -131,7 +144,8 @@ async function digestFiles(files: ReadonlyMap<string, string>): Promise<string> 
   return hash.digest('hex');
 }
 
-const exists = (path: string): Promise<boolean> => access(path).then(
-  () => true,
-  () => false,
-);
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

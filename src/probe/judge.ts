@@ -32,7 +32,12 @@ export function judge(plan: LevelPlan, seen: Observation): ProbeResult[] {
 }
 
 /** The result for a level that did not come up; `skip` where it was only tried. */
-export function judgeAbsence(plan: LevelPlan, verdict: 'fail' | 'error', message: string, hint: string | null): ProbeResult {
+export function judgeAbsence(
+  plan: LevelPlan,
+  verdict: 'fail' | 'error',
+  message: string,
+  hint: string | null,
+): ProbeResult {
   return {
     name: 'boots',
     verdict: plan.required ? verdict : 'skip',
@@ -56,7 +61,8 @@ function accelerator({ facts, live }: Observation): ProbeResult {
     verdict,
     expected: 'KVM, by QEMU (query-kvm) and by the signature seen inside',
     observed: `QEMU: ${qemu ?? 'not known'}; inside: ${inside ?? 'not known'}`,
-    hint: verdict === 'fail' ? 'the guest fell back to emulation: is /dev/kvm usable by QEMU in the level above?' : null,
+    hint:
+      verdict === 'fail' ? 'the guest fell back to emulation: is /dev/kvm usable by QEMU in the level above?' : null,
   };
 }
 
@@ -81,7 +87,8 @@ function virtualization(plan: LevelPlan, { facts, parent }: Observation): ProbeR
   const want = virtualizationExpected(plan);
   // Flags that could not be read leave the question open.
   const have = facts?.flags == null ? undefined : facts.virtualization;
-  const pass = have !== undefined && (want === null || (typeof want === 'string' ? have === want : (have !== null) === want));
+  const pass =
+    have !== undefined && (want === null || (typeof want === 'string' ? have === want : (have !== null) === want));
   const off = parent !== null && isOff(parent.nestedParameter);
   return {
     name: 'virtualization',
@@ -100,14 +107,17 @@ function virtualization(plan: LevelPlan, { facts, parent }: Observation): ProbeR
 }
 
 function kvmDevice(plan: LevelPlan, { facts }: Observation): ProbeResult {
-  const want = plan.expect['kvm-device'] ?? (virtualizationExpected(plan) === null ? null : virtualizationExpected(plan) !== false);
+  const want =
+    plan.expect['kvm-device'] ??
+    (virtualizationExpected(plan) === null ? null : virtualizationExpected(plan) !== false);
   const have = facts?.kvmDevice ?? null;
   return {
     name: 'kvm-device',
     verdict: have === null ? 'error' : want === null || want === have ? 'pass' : 'fail',
     expected: want === null ? null : want ? '/dev/kvm opens' : '/dev/kvm does not open',
     observed: have === null ? 'could not be tried' : have ? '/dev/kvm opens' : '/dev/kvm does not open',
-    hint: want === true && have === false ? 'is kvm_amd or kvm_intel loaded in this level? its dmesg says why not' : null,
+    hint:
+      want === true && have === false ? 'is kvm_amd or kvm_intel loaded in this level? its dmesg says why not' : null,
   };
 }
 
@@ -120,7 +130,10 @@ function nested(plan: LevelPlan, { facts }: Observation): ProbeResult {
     verdict: want === null || have === want ? 'pass' : have === null ? (want ? 'fail' : 'pass') : 'fail',
     expected: want === null ? null : want ? 'on' : 'off',
     observed: value ?? 'no kvm module is loaded',
-    hint: want === true && have === false ? 'options kvm_amd nested=1 (or kvm_intel) in /etc/modprobe.d of this level' : null,
+    hint:
+      want === true && have === false
+        ? 'options kvm_amd nested=1 (or kvm_intel) in /etc/modprobe.d of this level'
+        : null,
   };
 }
 
@@ -146,12 +159,18 @@ function flags(plan: LevelPlan, { facts }: Observation): ProbeResult[] {
   const have = facts?.flags == null ? null : new Set(facts.flags);
   const missing = (want.present ?? []).filter((flag) => have !== null && !have.has(flag));
   const unwanted = (want.absent ?? []).filter((flag) => have?.has(flag));
-  const words = [missing.length > 0 && `missing: ${missing.join(' ')}`, unwanted.length > 0 && `present: ${unwanted.join(' ')}`];
+  const words = [
+    missing.length > 0 && `missing: ${missing.join(' ')}`,
+    unwanted.length > 0 && `present: ${unwanted.join(' ')}`,
+  ];
   return [
     {
       name: 'flags',
       verdict: have === null ? 'error' : missing.length + unwanted.length === 0 ? 'pass' : 'fail',
-      expected: [want.present && `present: ${want.present.join(' ')}`, want.absent && `absent: ${want.absent.join(' ')}`]
+      expected: [
+        want.present && `present: ${want.present.join(' ')}`,
+        want.absent && `absent: ${want.absent.join(' ')}`,
+      ]
         .filter(Boolean)
         .join('; '),
       observed: have === null ? 'flags could not be read' : words.filter(Boolean).join('; ') || 'as expected',

@@ -10,9 +10,13 @@ export async function writeJson(path: string, report: Report): Promise<void> {
     await writeFile(half, `${JSON.stringify(report, null, 2)}\n`, { mode: 0o600 });
     await rename(half, path);
   } catch (cause) {
-    throw new NestedCheckError('usage', `--report json: can't write ${path}: ${cause instanceof Error ? cause.message : cause}`, {
-      hint: 'does the folder exist, is it yours, and is there space?',
-      cause,
-    });
+    throw new NestedCheckError(
+      'usage',
+      `--report json: can't write ${path}: ${cause instanceof Error ? cause.message : cause}`,
+      {
+        hint: 'does the folder exist, is it yours, and is there space?',
+        cause,
+      },
+    );
   }
 }

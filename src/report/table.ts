@@ -15,7 +15,11 @@ export function summary(report: Report, paint: Paint): string {
   for (const each of report.cases) lines.push(...troubles(each, paint));
   for (const each of report.cases) lines.push(reached(each));
   if (report.problem !== null) lines.push(`${paint('red', report.problem.code)}: ${safe(report.problem.message)}`);
-  lines.push('', `${paint(COLOUR[report.verdict], report.verdict)} in ${(report.durationMs / 1000).toFixed(1)} s${report.interrupted ? ' (interrupted)' : ''}`, '');
+  lines.push(
+    '',
+    `${paint(COLOUR[report.verdict], report.verdict)} in ${(report.durationMs / 1000).toFixed(1)} s${report.interrupted ? ' (interrupted)' : ''}`,
+    '',
+  );
   return lines.join('\n');
 }
 
@@ -44,10 +48,19 @@ function kvm(level: LevelReport): string {
 }
 
 function table(head: string[], rows: string[][], report: Report, paint: Paint): string[] {
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((cells) => cells[column]?.length ?? 0)));
-  const line = (cells: string[]): string => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd();
+  const widths = head.map((title, column) =>
+    Math.max(title.length, ...rows.map((cells) => cells[column]?.length ?? 0)),
+  );
+  const line = (cells: string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd();
   const verdicts = report.cases.flatMap((each) => each.levels.map(verdictOf));
-  return [paint('bold', line(head)), ...rows.map((cells, index) => paint(COLOUR[verdicts[index] ?? 'skip'], line(cells)))];
+  return [
+    paint('bold', line(head)),
+    ...rows.map((cells, index) => paint(COLOUR[verdicts[index] ?? 'skip'], line(cells))),
+  ];
 }
 
 function troubles(each: CaseResult, paint: Paint): string[] {
@@ -65,8 +78,10 @@ function troubles(each: CaseResult, paint: Paint): string[] {
 }
 
 function reached(each: CaseResult): string {
-  const asked = each.asked.try > each.asked.atLeast ? `${each.asked.atLeast} to ${each.asked.try}` : `${each.asked.try}`;
-  const stopped = each.stopped === null ? '' : `; L${each.stopped.level} ${each.stopped.why}: ${safe(each.stopped.message)}`;
+  const asked =
+    each.asked.try > each.asked.atLeast ? `${each.asked.atLeast} to ${each.asked.try}` : `${each.asked.try}`;
+  const stopped =
+    each.stopped === null ? '' : `; L${each.stopped.level} ${each.stopped.why}: ${safe(each.stopped.message)}`;
   return `\n${each.id}: reached L${each.depth} (asked for ${asked})${stopped}`;
 }
 

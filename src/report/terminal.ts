@@ -1,9 +1,9 @@
 // The live view of a run: lines where nobody looks on, one changing line at the end where somebody does.
 import type { Environment } from '../environment.ts';
 import type { RunEvent } from '../run/events.ts';
+import { painter } from './paint.ts';
 import { printable } from './printable.ts';
 import type { Report } from './report.ts';
-import { painter } from './paint.ts';
 import { summary } from './table.ts';
 
 export interface Terminal {
@@ -43,7 +43,10 @@ export function openTerminal(environment: Environment, debug: boolean): Terminal
     const now = performance.now();
     if (live) {
       const words = [...waiting.values()].map((each) => `${each.label} ${seconds(now - each.since)}`).join(' · ');
-      const last = [...waiting.values()].map((each) => each.lastLine).filter(Boolean).at(-1);
+      const last = [...waiting.values()]
+        .map((each) => each.lastLine)
+        .filter(Boolean)
+        .at(-1);
       clear();
       if (words === '') return;
       stdout.write(paint('dim', `… ${words}${last ? `  “${last}”` : ''}`.slice(0, (stdout.columns ?? 80) - 1)));
@@ -53,7 +56,9 @@ export function openTerminal(environment: Environment, debug: boolean): Terminal
     for (const each of waiting.values()) {
       if (now - each.said < STILL_WAITING_MS) continue;
       each.said = now;
-      line(`  still waiting: ${each.label}, ${seconds(now - each.since)}${each.lastLine ? `, console: ${each.lastLine}` : ''}`);
+      line(
+        `  still waiting: ${each.label}, ${seconds(now - each.since)}${each.lastLine ? `, console: ${each.lastLine}` : ''}`,
+      );
     }
   };
   const timer = setInterval(tick, REDRAW_MS);
@@ -72,9 +77,15 @@ export function openTerminal(environment: Environment, debug: boolean): Terminal
           break;
         case 'host-ready': {
           const { host } = event;
-          const versions = [host.kernel && `Linux ${host.kernel}`, host.qemu && `QEMU ${host.qemu}`, host.libvirt && `libvirt ${host.libvirt}`];
+          const versions = [
+            host.kernel && `Linux ${host.kernel}`,
+            host.qemu && `QEMU ${host.qemu}`,
+            host.libvirt && `libvirt ${host.libvirt}`,
+          ];
           line(`host: ${host.kind} (${printable(host.reason)})`);
-          line(`      ${printable(host.facts?.modelName ?? 'CPU not known')}; ${printable(versions.filter(Boolean).join(', '))}`);
+          line(
+            `      ${printable(host.facts?.modelName ?? 'CPU not known')}; ${printable(versions.filter(Boolean).join(', '))}`,
+          );
           break;
         }
         case 'case-started':
@@ -104,8 +115,12 @@ export function openTerminal(environment: Environment, debug: boolean): Terminal
           const { level } = event;
           const bad = level.probes.filter((probe) => probe.verdict === 'fail' || probe.verdict === 'error');
           const up = level.probes.some((probe) => probe.name === 'boots' && probe.verdict === 'pass');
-          const words = up ? `up after ${seconds(level.bootMs)}, ${level.facts?.virtualization ?? 'no vmx or svm'}` : 'did not come up';
-          line(`  L${level.level} ${words}${bad.length > 0 ? paint('red', ` (${bad.map((probe) => probe.name).join(', ')})`) : ''}`);
+          const words = up
+            ? `up after ${seconds(level.bootMs)}, ${level.facts?.virtualization ?? 'no vmx or svm'}`
+            : 'did not come up';
+          line(
+            `  L${level.level} ${words}${bad.length > 0 ? paint('red', ` (${bad.map((probe) => probe.name).join(', ')})`) : ''}`,
+          );
           break;
         }
         case 'note':

@@ -1,10 +1,11 @@
 // One case: the recursion. A guest is booted in its parent, looked into, and is then the parent of the next.
-import { factsFromTree } from '../cpu/facts-from-tree.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Facts } from '../cpu/facts.ts';
+import { factsFromTree } from '../cpu/facts-from-tree.ts';
 import type { Lease } from '../domain/domain-xml.ts';
 import { LIVE_SCRIPT, type LiveDomain, readLive } from '../domain/live.ts';
 import { NestedCheckError } from '../errors.ts';
-import { destroyGuest, type Guest, startGuest } from '../host/guest.ts';
+import { consoleOf, destroyGuest, type Guest, startGuest } from '../host/guest.ts';
 import type { Host } from '../host/host.ts';
 import { dmesgProbe } from '../probe/dmesg.ts';
 import { judge, judgeAbsence } from '../probe/judge.ts';
@@ -14,8 +15,8 @@ import { readVersions, versionsProbe } from '../probe/versions.ts';
 import type { CaseResult, LevelReport, Problem, Stopped } from '../report/report.ts';
 import { worst } from '../report/report.ts';
 import type { Case, LevelPlan } from '../scenario/plan.ts';
-import type { Evidence } from './evidence.ts';
 import type { RunClock } from './clock.ts';
+import type { Evidence } from './evidence.ts';
 
 /** What a case needs of the run around it. */
 export interface CaseContext {
@@ -112,22 +113,24 @@ export async function runCase(each: Case, context: CaseContext, signal: AbortSig
       (result) => result.facts,
       () => null,
     );
-    const [level] = await Promise.allSettled([seen, descend(guest, facts, index + 1)]);
-    if (level.status === 'fulfilled') finish(level.value);
-    else {
-      const failure = describeFailure(level.reason, plan.level, signal, deadline, seconds);
+    const told = seen.then(finish, (error: unknown) => {
+      const failure = describeFailure(error, plan.level, signal, deadline, seconds);
       problem ??= failure;
       finish(unseen(plan, guest, failure));
-    }
+    });
+    // The next level boots while this one is looked into.
+    await Promise.all([told, descend(guest, facts, index + 1)]);
   };
 
   await descend(context.host, context.hostFacts, 0);
   levels.sort((a, b) => a.level - b.level);
   if (levels[0] !== undefined && !context.keep) {
     const domain = domainName(context.lease.run, each.id, 1);
-    await clock.stage(each.id, 1, 'teardown', () => destroyGuest(context.host, domain)).catch((error: unknown) => {
-      clock.emit({ kind: 'note', at: clock.now(), text: error instanceof Error ? error.message : String(error) });
-    });
+    await clock
+      .stage(each.id, 1, 'teardown', () => destroyGuest(context.host, domain))
+      .catch((error: unknown) => {
+        clock.emit({ kind: 'note', at: clock.now(), text: error instanceof Error ? error.message : String(error) });
+      });
   }
   const up = levels.filter((level) => level.probes.some((probe) => probe.name === 'boots' && probe.verdict === 'pass'));
   const result: CaseResult = {
@@ -154,7 +157,13 @@ export function domainName(run: string, caseId: string, level: number): string {
   return `nested-check-${run}-${caseId.replace(/[^A-Za-z0-9]+/g, '-').slice(0, 60)}-L${level}`;
 }
 
-async function boot(each: Case, plan: LevelPlan, parent: Host, context: CaseContext, signal: AbortSignal): Promise<Guest> {
+async function boot(
+  each: Case,
+  plan: LevelPlan,
+  parent: Host,
+  context: CaseContext,
+  signal: AbortSignal,
+): Promise<Guest> {
   const { clock, evidence } = context;
   const input = {
     name: domainName(context.lease.run, each.id, plan.level),
@@ -164,9 +173,46 @@ async function boot(each: Case, plan: LevelPlan, parent: Host, context: CaseCont
     kernelWords: [],
   };
   const seconds = each.timeouts.boot ?? context.deadlines.boot(plan.level);
-  return clock.stage(each.id, plan.level, 'boot', () =>
-    startGuest(parent, input, seconds, signal, (xml) => evidence.level(each.id, plan.level, { 'domain-asked.xml': xml })),
+  const onXml = (xml: string) => evidence.level(each.id, plan.level, { 'domain-asked.xml': xml });
+  const booted = new AbortController();
+  const watching = watchConsole(
+    each,
+    plan,
+    parent,
+    consoleOf(parent, input.name),
+    context,
+    AbortSignal.any([signal, booted.signal]),
   );
+  try {
+    return await clock.stage(each.id, plan.level, 'boot', () => startGuest(parent, input, seconds, signal, onXml));
+  } finally {
+    booted.abort();
+    await watching;
+  }
+}
+
+/** How often a booting guest's console is looked at, in ms: deep levels pay much for each look. */
+const CONSOLE_MS = 10_000;
+
+/** Tells the last line of a booting guest's console now and then, until `signal` aborts. Never throws. */
+async function watchConsole(
+  each: Case,
+  plan: LevelPlan,
+  parent: Host,
+  console: string,
+  { clock }: CaseContext,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    for (;;) {
+      await sleep(CONSOLE_MS * plan.level, undefined, { signal });
+      const { stdout } = await parent.exec({ argv: ['tail', '-c', '400', console], timeoutMs: 60_000 }, signal);
+      const lastLine = stdout.trim().split('\n').at(-1) || null;
+      clock.emit({ kind: 'waiting', at: clock.now(), case: each.id, level: plan.level, stage: 'boot', lastLine });
+    }
+  } catch {
+    // The guest is up, or gone, or out of reach: startGuest says which.
+  }
 }
 
 /** Looks at a guest from inside and from its parent, side by side, and judges it. */
@@ -190,7 +236,9 @@ async function examine(
     'qemu-arguments.txt': live.argv?.join('\n') ?? null,
     'console.txt': live.console,
     'dmesg.txt': seen.dmesg,
-    'facts-tree.txt': [...seen.tree].flatMap(([path, text]) => text.split('\n').map((line) => `${path}:${line}`)).join('\n'),
+    'facts-tree.txt': [...seen.tree]
+      .flatMap(([path, text]) => text.split('\n').map((line) => `${path}:${line}`))
+      .join('\n'),
   });
   return {
     level: plan.level,
@@ -219,7 +267,13 @@ async function lookFromParent(parent: Host, guest: Guest, seconds: number, signa
 }
 
 /** An error as the report has it; aborts are told apart by who aborted. */
-function describeFailure(error: unknown, level: number, run: AbortSignal, deadline: AbortSignal, seconds: number): Problem {
+function describeFailure(
+  error: unknown,
+  level: number,
+  run: AbortSignal,
+  deadline: AbortSignal,
+  seconds: number,
+): Problem {
   if (run.aborted) return { code: 'interrupted', message: `L${level}: the run was stopped`, hint: null };
   if (deadline.aborted) {
     return {

@@ -43,7 +43,12 @@ export async function runCases(input: RunInput): Promise<void> {
   const needs = { guestsMiB: largest * input.jobs, vcpus: input.jobs };
 
   const host = await clock.stage(null, 0, 'host', () =>
-    openHost(chosen, needs, { image: input.image, environment, folder: hostFolder, bootSeconds: EMULATED_BOOT_SECONDS }, signal),
+    openHost(
+      chosen,
+      needs,
+      { image: input.image, environment, folder: hostFolder, bootSeconds: EMULATED_BOOT_SECONDS },
+      signal,
+    ),
   );
   let problem: Problem | null = null;
   try {
@@ -92,20 +97,33 @@ async function inTurn<T>(items: readonly T[], jobs: number, work: (item: T) => P
   );
 }
 
-async function describeHost(host: HostUnderTest, seconds: number, folder: string, signal: AbortSignal): Promise<HostReport> {
+async function describeHost(
+  host: HostUnderTest,
+  seconds: number,
+  folder: string,
+  signal: AbortSignal,
+): Promise<HostReport> {
   const seen = await look(host, true, seconds, signal);
   if (seen.dmesg !== null) await writeFile(join(folder, 'dmesg.txt'), seen.dmesg, { mode: 0o600 });
   return { kind: host.kind, reason: host.reason, facts: seen.facts, ...seen.versions, kvm: kvmOf(seen) };
 }
 
 /** --keep: says how to reach the guests, and waits for Ctrl-C where they would end with us. */
-async function keepUntilInterrupted(host: HostUnderTest, { clock, chosen, lease }: RunInput, signal: AbortSignal): Promise<void> {
+async function keepUntilInterrupted(
+  host: HostUnderTest,
+  { clock, chosen, lease }: RunInput,
+  signal: AbortSignal,
+): Promise<void> {
   if (chosen.kind === 'local') {
     const text = `guests are left up: virsh -c ${host.libvirtUri} list | grep nested-check-${lease.run}; nested-check clean removes them when you are done`;
     clock.emit({ kind: 'note', at: clock.now(), text });
     return;
   }
-  clock.emit({ kind: 'note', at: clock.now(), text: `guests are left up in the emulated host until Ctrl-C; its console: ${lease.folder}/host/console.log` });
+  clock.emit({
+    kind: 'note',
+    at: clock.now(),
+    text: `guests are left up in the emulated host until Ctrl-C; its console: ${lease.folder}/host/console.log`,
+  });
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
