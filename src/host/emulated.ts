@@ -80,8 +80,6 @@ export async function startEmulatedHost(options: EmulatedOptions, signal: AbortS
     detached: true,
     reject: false,
   });
-  const consoleTail = async (): Promise<string> =>
-    (await readFile(join(options.folder, 'console.log'), 'utf8').catch(() => '')).slice(-4000);
   let ended = false;
   const gone = child.then(async (result) => {
     ended = true;
@@ -121,11 +119,11 @@ export async function startEmulatedHost(options: EmulatedOptions, signal: AbortS
   return {
     kind: 'emulated',
     reason: options.reason,
+    takesGuestsAlong: true,
     level: 0,
     libvirtUri: 'qemu:///system',
     bootFiles: { kernel: '/boot/vmlinuz', initramfs: '/boot/initramfs.img', root: '/dev/vda', rootType: 'block' },
     consoleFolder: '/run/nested-check',
-    consoleTail,
     async exec(command, execSignal) {
       try {
         return await agent.exec(command, execSignal);

@@ -42,6 +42,6 @@ export interface Host {
 export interface HostUnderTest extends Host, AsyncDisposable {
   readonly kind: 'local' | 'emulated';
   readonly reason: string;
-  /** Last lines of its console, newest last; empty where it has none. */
-  consoleTail(): Promise<string>;
+  /** Whether its guests end when it is disposed of, so that nobody need destroy them one by one. */
+  readonly takesGuestsAlong: boolean;
 }

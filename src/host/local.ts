@@ -47,6 +47,7 @@ export async function openLocalHost(options: LocalOptions, signal: AbortSignal):
   return {
     kind: 'local',
     reason: options.reason,
+    takesGuestsAlong: false,
     level: 0,
     libvirtUri,
     bootFiles: {
@@ -56,7 +57,6 @@ export async function openLocalHost(options: LocalOptions, signal: AbortSignal):
       rootType: (await stat(root)).isBlockDevice() ? 'block' : 'file',
     },
     consoleFolder,
-    consoleTail: async () => '',
     exec: execLocal,
     async [Symbol.asyncDispose]() {},
   };

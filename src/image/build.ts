@@ -54,7 +54,7 @@ export async function buildImage(
       }
     },
     {
-      retries: 2,
+      retries: 1, // apt itself tries each file several times
       minTimeout: 2000,
       signal: environment.signal,
       shouldRetry: ({ error }) => error instanceof DownloadError,

@@ -6,7 +6,7 @@ import type { Lease } from '../domain/domain-xml.ts';
 import { LIVE_SCRIPT, type LiveDomain, readLive } from '../domain/live.ts';
 import { NestedCheckError } from '../errors.ts';
 import { consoleOf, destroyGuest, type Guest, startGuest } from '../host/guest.ts';
-import type { Host } from '../host/host.ts';
+import type { Host, HostUnderTest } from '../host/host.ts';
 import { dmesgProbe } from '../probe/dmesg.ts';
 import { judge, judgeAbsence } from '../probe/judge.ts';
 import { type Probe, readRound, roundScript } from '../probe/probe.ts';
@@ -23,7 +23,7 @@ export interface CaseContext {
   readonly clock: RunClock;
   readonly evidence: Evidence;
   readonly lease: Omit<Lease, 'case' | 'level'>;
-  readonly host: Host;
+  readonly host: HostUnderTest;
   /** Facts of the host under test, once they are known. */
   readonly hostFacts: Promise<Facts | null>;
   /** Deadlines where the scenario has none, in seconds. */
@@ -124,7 +124,8 @@ export async function runCase(each: Case, context: CaseContext, signal: AbortSig
 
   await descend(context.host, context.hostFacts, 0);
   levels.sort((a, b) => a.level - b.level);
-  if (levels[0] !== undefined && !context.keep) {
+  const endsAnyway = signal.aborted && context.host.takesGuestsAlong;
+  if (levels[0] !== undefined && !context.keep && !endsAnyway) {
     const domain = domainName(context.lease.run, each.id, 1);
     await clock
       .stage(each.id, 1, 'teardown', () => destroyGuest(context.host, domain))
