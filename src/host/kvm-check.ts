@@ -148,7 +148,12 @@ function memoryFile({ env }: Environment): string {
 }
 
 async function memoryKey({ image, environment }: KvmCheckOptions, cpuinfo: string): Promise<string> {
-  const qemu = await execa('qemu-system-x86_64', ['--version'], { reject: false, env: environment.env });
+  const qemu = await execa('qemu-system-x86_64', ['--version'], {
+    reject: false,
+    env: environment.env,
+    timeout: 10_000,
+    cancelSignal: environment.signal,
+  });
   const cpu = /^model name\s*:\s*(.*)$/m.exec(cpuinfo)?.[1] ?? 'unknown CPU';
   return [release(), qemu.stdout?.split('\n')[0] ?? 'no QEMU', cpu, image.imageDigest ?? image.folder].join(' | ');
 }
