@@ -77,7 +77,9 @@ function describe(choose: (action: Action) => void): Command {
       'file, folder, `-` for standard input, or a bundled name; default: those tagged `default`',
     )
     .option('--host <host>', 'auto, local, emulated or emulated:CPU (a QEMU CPU); default auto')
-    .addOption(new Option('--depth <levels>', 'so many levels in every scenario').argParser(wholeNumber(1, MAX_DEPTH)))
+    .addOption(
+      new Option('--depth <levels>', 'exactly so many levels in every scenario').argParser(wholeNumber(1, MAX_DEPTH)),
+    )
     .option('--only <text>', 'only cases whose name contains this')
     .addOption(new Option('--jobs <number>', 'cases at the same time; default 1').argParser(wholeNumber(1, 1000)))
     .option('--keep', 'leave the guests up, and say how to reach them')
@@ -87,14 +89,14 @@ function describe(choose: (action: Action) => void): Command {
     )
     .option('--out <folder>', "run folder; default: a new one below the user's state directory")
     .addOption(new Option('--timeout <seconds>', 'for each case').argParser(seconds))
-    .option('--image <name>', "guest image, instead of the scenarios' own")
+    .option('--image <name|path>', "guest image, instead of the scenarios' own")
     .addHelpText(
       'after',
       examples(
         ['nested-check run', 'the default scenarios'],
         ['nested-check run quick --report json:quick.json', 'one of them, and a copy of its report'],
-        ['nested-check run my.yaml more/ --dry-run', 'what would be booted, ready to paste'],
-        ['nested-check run openstack-on-openstack --depth 2', 'no deeper than this'],
+        ['nested-check run my.yaml more/ --dry-run', 'what would be booted'],
+        ['nested-check run openstack-on-openstack --depth 2', 'exactly this deep'],
       ),
     )
     .action((scenarios: string[], _, command: Command) =>
@@ -130,7 +132,7 @@ function describe(choose: (action: Action) => void): Command {
 
   program
     .command('clean')
-    .description('find and remove what earlier runs left: domains, processes, run folders')
+    .description('find and remove what dead runs left: domains and unfinished run folders')
     .option('--dry-run', 'only say what would be removed')
     .addHelpText('after', examples(['nested-check clean --dry-run', 'is anything left?']))
     .action((options) =>
@@ -179,7 +181,7 @@ function describeImage(image: Command, choose: (action: Action) => void): void {
   image
     .command('remove')
     .description('remove built images')
-    .argument('[name]', 'default: all of them')
+    .argument('[name]', 'name or digest; default: those whose recipe has changed')
     .addHelpText('after', examples(['nested-check image remove debian-12', '']))
     .action((name: string | undefined) =>
       choose(async (environment) => (await import('./commands/image.ts')).imageRemove(name, environment)),

@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'refused' // libvirt or QEMU would not start a guest
   | 'died' // a guest or its QEMU ended while we needed it
   | 'timeout' // a deadline passed
+  | 'hung' // a deadline passed, and what we waited for had stopped working
   | 'agent' // the guest agent answered nonsense or broke off
   | 'command' // a command that should work did not
   | 'interrupted'; // the user, or whoever sent SIGTERM, wants us to stop
@@ -21,6 +22,7 @@ const STATUS: Record<ErrorCode, number> = {
   refused: 3,
   died: 3,
   timeout: 3,
+  hung: 3,
   agent: 3,
   command: 3,
   interrupted: 130,

@@ -35,6 +35,11 @@ async function leftDomains(environment: Environment): Promise<string[]> {
     throw error;
   });
   const left: string[] = [];
+  if (list !== null && list.exitCode !== 0) {
+    throw new NestedCheckError('host', `${uri} can't be asked what domains are left: ${list.stderr.trim()}`, {
+      hint: 'start libvirtd, or set LIBVIRT_DEFAULT_URI',
+    });
+  }
   for (const name of (list?.stdout ?? '').split('\n').filter((line) => line.startsWith('nested-check-'))) {
     const lease = readLease((await virsh('dumpxml', name)).stdout);
     if (lease !== null && !(await isAlive(lease))) left.push(name);

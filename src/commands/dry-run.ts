@@ -1,16 +1,17 @@
-// --dry-run: what would be run, ready to paste.
+// --dry-run: what would be run. RUN and DIGEST stand for what only a real run knows.
 import { domainXml } from '../domain/domain-xml.ts';
 import type { Environment } from '../environment.ts';
 import type { HostRequest } from '../host/choose.ts';
 import { emulatedHostCommand, OWN_MIB } from '../host/emulated.ts';
 import { localUri } from '../host/local.ts';
-import { imageCache } from '../image/cache.ts';
+import { checkImage, imageCache } from '../image/cache.ts';
 import { domainName } from '../run/case.ts';
 import type { Case } from '../scenario/plan.ts';
 
 /** Prints each level's domain XML and the command that starts it. Boots and builds nothing. */
-export function dryRun(cases: readonly Case[], request: HostRequest, environment: Environment): number {
+export async function dryRun(cases: readonly Case[], request: HostRequest, environment: Environment): Promise<number> {
   const { stdout } = environment;
+  for (const name of new Set(cases.map((each) => each.image))) await checkImage(name, environment);
   for (const each of cases) {
     stdout.write(
       `# ${each.id}: L1${each.levels.length > 1 ? ` to L${each.levels.length}` : ''}, image ${each.image}\n`,

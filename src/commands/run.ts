@@ -1,5 +1,5 @@
 // nested-check run: scenarios to cases, cases to a report, the report to the exit status.
-import { access, mkdir } from 'node:fs/promises';
+import { access, chmod, mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
@@ -69,6 +69,7 @@ export async function run(scenarios: string[], options: RunOptions, environment:
     if (
       event.kind === 'run-started' ||
       event.kind === 'host-ready' ||
+      event.kind === 'level-done' ||
       event.kind === 'case-done' ||
       event.kind === 'run-done'
     )
@@ -76,6 +77,7 @@ export async function run(scenarios: string[], options: RunOptions, environment:
   });
   try {
     let problem: Problem | null = null;
+    let complete = false;
     const startedAt = new Date().toISOString();
     clock.emit({
       kind: 'run-started',
@@ -89,14 +91,18 @@ export async function run(scenarios: string[], options: RunOptions, environment:
     try {
       const { image, chosen } = await prepare(cases, request, environment, (line) => terminal.line(line));
       const lease = await takeLease(folder);
-      const keep = options.keep ?? false;
-      await runCases({ cases, chosen, image, jobs: options.jobs ?? 1, keep, folder, lease, environment, clock });
-      await returnLease(lease);
+      const { jobs = 1, keep = false } = options;
+      try {
+        const input = { cases, chosen, image, jobs, keep, folder, lease, environment, clock };
+        complete = await runCases(input);
+      } finally {
+        await returnLease(lease);
+      }
     } catch (error) {
       if (!(error instanceof NestedCheckError)) throw error;
       problem = { code: error.code, message: error.message, hint: error.hint };
     }
-    clock.emit({ kind: 'run-done', at: clock.now(), interrupted: environment.signal.aborted, problem });
+    clock.emit({ kind: 'run-done', at: clock.now(), interrupted: environment.signal.aborted && !complete, problem });
     await writing;
   } finally {
     terminal.close();
@@ -141,6 +147,7 @@ async function makeRunFolder(out: string | undefined, environment: Environment):
   }
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
+    await chmod(folder, 0o700); // it may have been there
   } catch (cause) {
     const words = cause instanceof Error ? cause.message : String(cause);
     throw new NestedCheckError(out === undefined ? 'host' : 'usage', `the run folder can't be made: ${words}`, {

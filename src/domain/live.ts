@@ -7,6 +7,7 @@ virsh -q -c "$1" dumpxml "$2" | put xml
 virsh -q -c "$1" qemu-monitor-command "$2" '{"execute":"query-kvm"}' 2>&1 | put query-kvm
 process=$(pgrep -o -f -- "^[^ ]*qemu[^ ]* -name guest=$2,") && put argv <"/proc/$process/cmdline"
 tail -c 100000 "$3" | put console
+cat "/var/log/libvirt/qemu/$2.log" "\${XDG_CACHE_HOME:-$HOME/.cache}/libvirt/qemu/log/$2.log" 2>/dev/null | tail -c 100000 | put log
 `;
 
 /** What LIVE_SCRIPT found; null for what could not be read. */
@@ -22,6 +23,8 @@ export interface LiveDomain {
   readonly cpuArguments: readonly string[];
   /** End of the serial console. */
   readonly console: string | null;
+  /** End of QEMU's log as libvirt keeps it. */
+  readonly log: string | null;
   /** `kvm` or `tcg` by QMP query-kvm. */
   readonly accelerator: 'kvm' | 'tcg' | null;
 }
@@ -38,6 +41,7 @@ export function readLive(found: ReadonlyMap<string, string>): LiveDomain {
     argv: argv.length === 0 ? null : argv,
     cpuArguments: argv.filter((_, index) => argv[index - 1] === '-cpu'),
     console: found.get('console') ?? null,
+    log: found.get('log') ?? null,
     accelerator: enabled === undefined ? null : enabled === 'true' ? 'kvm' : 'tcg',
   };
 }

@@ -85,20 +85,35 @@ export async function greetAgent(socket: Duplex, signal: AbortSignal): Promise<A
 
   return {
     async exec(command, execSignal) {
-      const deadline = Date.now() + command.timeoutMs;
-      const { pid } = check(ExecReply, await call('guest-exec', execArguments(command)));
-      for (let pause = 5; ; pause = Math.min(pause * 1.5, 100)) {
-        execSignal.throwIfAborted();
-        const status = check(ExecStatus, await call('guest-exec-status', { pid }));
-        if (status.exited) return outputOf(status);
-        if (Date.now() > deadline) {
-          throw new NestedCheckError('timeout', `${command.argv[0]} ran longer than ${command.timeoutMs / 1000} s`);
+      const deadline = AbortSignal.timeout(command.timeoutMs);
+      const either = AbortSignal.any([execSignal, deadline]);
+      const run = async (): Promise<Output> => {
+        const { pid } = check(ExecReply, await call('guest-exec', execArguments(command)));
+        for (let pause = 5; ; pause = Math.min(pause * 1.5, 100)) {
+          const status = check(ExecStatus, await call('guest-exec-status', { pid }));
+          if (status.exited) return outputOf(status);
+          await sleep(pause, undefined, { signal: either });
         }
-        await sleep(pause, undefined, { signal: execSignal }).catch(() => execSignal.throwIfAborted());
+      };
+      try {
+        // An agent that has gone silent must not keep us from leaving.
+        return await Promise.race([run(), aborted(either)]);
+      } catch (error) {
+        execSignal.throwIfAborted();
+        if (!deadline.aborted) throw error;
+        throw new NestedCheckError('timeout', `L0: ${command.argv[0]} took longer than ${command.timeoutMs / 1000} s`);
       }
     },
     close: () => void socket.destroy(),
   };
+}
+
+/** Rejects when a signal aborts, and never resolves. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(asError(signal.reason));
+    else signal.addEventListener('abort', () => reject(asError(signal.reason)), { once: true });
+  });
 }
 
 function message(execute: string, parameters: unknown): Buffer {

@@ -18,7 +18,8 @@ export const OWN_MIB = 768;
 /**
  * CPUs by name. TCG lacks a few flags without which libvirt calls nearly every named model unusable; those on which
  * nothing depends are shown all the same (x-force-features), and what software would really use and TCG can't do
- * (rdseed, sha-ni, xsavec, nrip-save) is taken away. Any other text goes to QEMU's -cpu as it is.
+ * (rdseed, sha-ni, xsavec, nrip-save) is taken away. Any other text goes to QEMU's -cpu as it is, and what follows a
+ * name (`max,-cx16`) is added to it.
  */
 const EMULATED_CPUS: Readonly<Record<string, string>> = {
   max: 'max,+vme,+fxsr-opt,+misalignsse,+3dnowprefetch,+osvw,x-force-features=on',
@@ -36,8 +37,15 @@ export interface EmulatedOptions {
   /** Folder for console.log and qemu.log. */
   readonly folder: string;
   readonly reason: string;
+  /** Further disks, read-only: /dev/vdb and on. */
+  readonly disks?: readonly string[];
   /** Seconds until its agent must answer. */
   readonly bootSeconds: number;
+}
+
+function emulatedCpu(text: string): string {
+  const [name = '', ...rest] = text.split(',');
+  return [EMULATED_CPUS[name] ?? name, ...rest].join(',');
 }
 
 /** The command that starts an emulated host; file descriptor 3 is its agent. */
@@ -49,15 +57,17 @@ export function emulatedHostCommand(options: Omit<EmulatedOptions, 'reason' | 'b
     'qemu-system-x86_64',
     ...['-name', 'nested-check-host,debug-threads=on'],
     ...['-machine', 'q35,accel=tcg'],
-    ...['-cpu', EMULATED_CPUS[options.cpu] ?? options.cpu],
+    ...['-cpu', emulatedCpu(options.cpu)],
     ...['-m', `${options.memoryMiB}`],
     ...['-smp', `${options.vcpus}`],
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...['-kernel', options.image.kernel, '-initrd', options.image.initramfs],
     ...['-append', kernelCommandLine(true, [])],
-    ...['-drive', `if=none,id=root,format=raw,readonly=on,file=${options.image.root.replaceAll(',', ',,')}`],
-    ...['-device', 'virtio-blk-pci,drive=root'],
+    ...[options.image.root, ...(options.disks ?? [])].flatMap((file, index) => [
+      ...['-drive', `if=none,id=disk${index},format=raw,readonly=on,file=${file.replaceAll(',', ',,')}`],
+      ...['-device', `virtio-blk-pci,drive=disk${index}`],
+    ]),
     ...['-object', 'rng-random,id=rng,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng'],
     ...['-chardev', `file,id=console,path=${join(options.folder, 'console.log').replaceAll(',', ',,')}`],
     ...['-serial', 'chardev:console'],
@@ -88,6 +98,11 @@ export async function startEmulatedHost(options: EmulatedOptions, signal: AbortS
       .filter((line) => line !== '' && !line.includes('warning: TCG doesn'))
       .slice(-5)
       .join('\n');
+    if (/unable to find CPU model|Property '[^']*' not found|Expected key=value/.test(words)) {
+      return new NestedCheckError('usage', `--host emulated:${options.cpu}: ${words}`, {
+        hint: 'qemu-system-x86_64 -cpu help lists CPUs and features',
+      });
+    }
     const missing = result.code === 'ENOENT' || result.exitCode === 127;
     return new NestedCheckError(
       missing ? 'host' : 'died',

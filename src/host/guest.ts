@@ -15,6 +15,7 @@ uri=$1 domain=$2 seconds=$3 console=$4
 say() { read -r up _ </proc/uptime; echo "$up $1"; }
 dir=$(mktemp -d) || exit 71
 trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' TERM
 cat >"$dir/xml"
 [ ! -p /run/nested-check/ready ] || read -r _ </run/nested-check/ready
 say ready
@@ -32,6 +33,12 @@ while read -r line; do
 done <"$dir/events"
 kill $watcher 2>/dev/null
 say $outcome
+if [ $outcome = silent ]; then
+  # Does its vCPU still get anywhere? Looked at a few times: many addresses, much life.
+  for look in 1 2 3 4 5 6 7 8; do
+    virsh -q -c "$uri" qemu-monitor-command "$domain" --hmp 'info registers' | grep -o -m 1 'RIP=[0-9a-f]*'
+  done | sort -u | wc -l
+fi
 [ $outcome = agent ] || tail -c 3000 "$console" 2>/dev/null
 `;
 
@@ -46,8 +53,6 @@ interface StartOutcome {
 
 export interface Guest extends Host {
   readonly domain: string;
-  /** The parent's file with the serial console. */
-  readonly console: string;
   readonly bootMs: number;
 }
 
@@ -58,7 +63,7 @@ export function consoleOf(parent: Host, domain: string): string {
 
 /**
  * Boots a guest in `parent` and waits for its agent.
- * Throws NestedCheckError: `refused` (libvirt's or QEMU's words), `died`, `timeout`, or what the parent's exec throws.
+ * Throws NestedCheckError: `refused` (libvirt's or QEMU's words), `died`, `hung`, `timeout`, or what the parent's exec throws.
  */
 export async function startGuest(
   parent: Host,
@@ -93,18 +98,11 @@ export async function startGuest(
         `${level}: the guest ended before its agent answered; its console ends:\n${end}`,
       );
     case 'silent':
-      throw new NestedCheckError(
-        'timeout',
-        `${level}: the guest's agent was silent for ${bootSeconds} s; its console ends:\n${end}`,
-        {
-          hint: 'a slower host may need `timeouts: {boot: …}` in the scenario',
-        },
-      );
+      throw silence(words, level, bootSeconds);
     case 'agent':
       return {
         level: plan.level,
         domain,
-        console,
         bootMs,
         libvirtUri: 'qemu:///system',
         bootFiles: { kernel: '/boot/vmlinuz', initramfs: '/boot/initramfs.img', root: '/dev/vda', rootType: 'block' },
@@ -114,6 +112,23 @@ export async function startGuest(
     default:
       return outcome satisfies never;
   }
+}
+
+/** An agent that did not answer in time: `hung` where the vCPU stood still at every look, else `timeout`. */
+function silence(words: string, level: string, bootSeconds: number): NestedCheckError {
+  const [, places = '0', end = ''] = /^\s*(\d+)\n?([\s\S]*)$/.exec(words) ?? [];
+  const vcpu =
+    places === '0'
+      ? 'its vCPU could not be looked at'
+      : places === '1'
+        ? 'its vCPU stood at the same address at 8 looks'
+        : `its vCPU was at ${places} addresses in 8 looks`;
+  const console = end.trim() === '' ? 'its console is empty' : `its console ends:\n${end.trim().slice(-1500)}`;
+  return new NestedCheckError(
+    places === '1' ? 'hung' : 'timeout',
+    `${level}: the guest's agent was silent for ${bootSeconds} s; ${vcpu}; ${console}`,
+    { hint: 'a slower host may need `timeouts: {boot: …}` in the scenario' },
+  );
 }
 
 /** Reads what START printed. */

@@ -1,5 +1,5 @@
 // The local host: this machine, its libvirt and its KVM.
-import { access, constants, copyFile, mkdir, stat } from 'node:fs/promises';
+import { access, constants, copyFile, mkdir, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { execa } from 'execa';
 import type { Environment } from '../environment.ts';
@@ -82,11 +82,8 @@ export async function execLocal(command: Command, signal: AbortSignal): Promise<
     maxBuffer: 64 * 1024 * 1024,
   });
   const kill = (): void => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-    } catch {
-      // it has ended by itself
-    }
+    end(child.pid, 'SIGTERM'); // our scripts then remove their temporary folders
+    setTimeout(() => end(child.pid, 'SIGKILL'), 2000).unref();
   };
   const deadline = AbortSignal.timeout(command.timeoutMs);
   const either = AbortSignal.any([signal, deadline]);
@@ -101,6 +98,15 @@ export async function execLocal(command: Command, signal: AbortSignal): Promise<
   return { exitCode: result.exitCode ?? null, stdout: result.stdout, stderr: result.stderr };
 }
 
+/** Signals a process group, which may be gone already. */
+function end(group: number | undefined, signal: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    if (group !== undefined) process.kill(-group, signal);
+  } catch {
+    // it has ended by itself
+  }
+}
+
 /** The image's folder, or a copy of it where QEMU's own user gets to: root's home is closed to others. */
 async function reachableFolder(image: Image): Promise<string> {
   for (let folder = image.folder; folder !== '/'; folder = dirname(folder)) {
@@ -113,7 +119,9 @@ async function reachableFolder(image: Image): Promise<string> {
         () => true,
         () => false,
       );
-      if (!there) await copyFile(file, target, constants.COPYFILE_FICLONE);
+      if (there) continue;
+      await copyFile(file, `${target}.${process.pid}`, constants.COPYFILE_FICLONE);
+      await rename(`${target}.${process.pid}`, target);
     }
     return copy;
   }

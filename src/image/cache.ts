@@ -74,6 +74,13 @@ export async function ensureImage(
   });
 }
 
+/** Throws as ensureImage does for an image that there is not, and builds nothing. */
+export async function checkImage(nameOrPath: string, { cwd }: Environment): Promise<void> {
+  const path = resolve(cwd, nameOrPath);
+  if (nameOrPath.includes('/') && !(await exists(join(path, 'recipe.yaml')))) await openImage(path);
+  else await readRecipe(nameOrPath, cwd);
+}
+
 /**
  * An image in a folder: one of the cache, or any with vmlinuz, initramfs.img and root.erofs (links will do).
  * @throws NestedCheckError `image` when a file is missing or has another size than the manifest says

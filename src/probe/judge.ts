@@ -124,12 +124,12 @@ function kvmDevice(plan: LevelPlan, { facts }: Observation): ProbeResult {
 function nested(plan: LevelPlan, { facts }: Observation): ProbeResult {
   const want = plan.expect.nested ?? (plan.isHost ? true : null);
   const value = facts?.nestedParameter ?? null;
-  const have = value === null ? null : !isOff(value);
+  const have = value !== null && !isOff(value);
   return {
     name: 'nested-parameter',
-    verdict: want === null || have === want ? 'pass' : have === null ? (want ? 'fail' : 'pass') : 'fail',
+    verdict: facts === null ? 'error' : want === null || have === want ? 'pass' : 'fail',
     expected: want === null ? null : want ? 'on' : 'off',
-    observed: value ?? 'no kvm module is loaded',
+    observed: facts === null ? 'could not be read' : (value ?? 'no kvm module is loaded'),
     hint:
       want === true && have === false
         ? 'options kvm_amd nested=1 (or kvm_intel) in /etc/modprobe.d of this level'

@@ -58,7 +58,7 @@ export type Problem = z.infer<typeof Problem>;
 /** Where a case that may go deeper ended, and why. */
 const Stopped = z.object({
   level: z.int(),
-  /** refused: libvirt or QEMU would not start it; died: it ended; hung: silent until the deadline; slow: still working at the deadline; none: as deep as asked. */
+  /** refused: libvirt or QEMU would not start it; died: it ended; hung: silent until the deadline, its vCPU standing still; slow: still working then; unable: we could not try. */
   why: z.enum(['refused', 'died', 'hung', 'slow', 'unable']),
   message: z.string(),
 });

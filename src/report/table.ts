@@ -29,9 +29,9 @@ function row(each: CaseResult, level: LevelReport): string[] {
     each.id,
     `L${level.level}`,
     printable(String(level.cpu.requested['mode'] ?? '')),
-    facts === null ? '-' : (facts.virtualization ?? 'none'),
+    facts?.flags == null ? '-' : (facts.virtualization ?? 'none'),
     kvm(level),
-    facts === null ? '-' : printable(formatCaches(facts)) || 'none',
+    facts === null ? '-' : printable(formatCaches(facts)),
     level.bootMs === 0 ? '-' : `${(level.bootMs / 1000).toFixed(1)} s`,
     verdictOf(level),
   ];

@@ -116,7 +116,7 @@ export function openTerminal(environment: Environment, debug: boolean): Terminal
           const bad = level.probes.filter((probe) => probe.verdict === 'fail' || probe.verdict === 'error');
           const up = level.probes.some((probe) => probe.name === 'boots' && probe.verdict === 'pass');
           const words = up
-            ? `up after ${seconds(level.bootMs)}, ${level.facts?.virtualization ?? 'no vmx or svm'}`
+            ? `up after ${seconds(level.bootMs)}, ${level.facts?.flags == null ? 'flags not known' : (level.facts.virtualization ?? 'no vmx or svm')}`
             : 'did not come up';
           line(
             `  L${level.level} ${words}${bad.length > 0 ? paint('red', ` (${bad.map((probe) => probe.name).join(', ')})`) : ''}`,

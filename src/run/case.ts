@@ -1,4 +1,5 @@
 // One case: the recursion. A guest is booted in its parent, looked into, and is then the parent of the next.
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Facts } from '../cpu/facts.ts';
 import { factsFromTree } from '../cpu/facts-from-tree.ts';
@@ -82,7 +83,7 @@ export function kvmOf({ tree, facts }: Look): LevelReport['kvm'] {
 export async function runCase(each: Case, context: CaseContext, signal: AbortSignal): Promise<CaseResult> {
   const { clock } = context;
   const startedAt = clock.now();
-  clock.emit({ kind: 'case-started', at: startedAt, case: each.id });
+  clock.emit({ kind: 'case-started', at: startedAt, case: each.id, evidence: context.evidence.relative(each.id) });
   const seconds = each.timeouts.case ?? context.deadlines.case;
   const deadline = AbortSignal.timeout(seconds * 1000);
   const caseSignal = AbortSignal.any([signal, deadline]);
@@ -104,6 +105,7 @@ export async function runCase(each: Case, context: CaseContext, signal: AbortSig
     } catch (error) {
       const failure = describeFailure(error, plan.level, signal, deadline, seconds);
       finish(absent(plan, failure));
+      if (!caseSignal.aborted) await keepEvidence(each, plan, parent, context, caseSignal);
       if (plan.required) problem = failure;
       else stopped = { level: plan.level, why: whyStopped(failure.code), message: failure.message };
       return;
@@ -133,7 +135,9 @@ export async function runCase(each: Case, context: CaseContext, signal: AbortSig
         clock.emit({ kind: 'note', at: clock.now(), text: error instanceof Error ? error.message : String(error) });
       });
   }
-  const up = levels.filter((level) => level.probes.some((probe) => probe.name === 'boots' && probe.verdict === 'pass'));
+  const up = levels.filter(
+    (level) => level.facts !== null && level.probes.some((probe) => probe.name === 'boots' && probe.verdict === 'pass'),
+  );
   const result: CaseResult = {
     id: each.id,
     scenario: each.scenario,
@@ -153,9 +157,11 @@ export async function runCase(each: Case, context: CaseContext, signal: AbortSig
   return result;
 }
 
-/** Name of a level's domain: only letters, digits and dashes, so it can stand in any command. */
+/** Name of a level's domain: only letters, digits and dashes, so it can stand in any command, and unique in a run. */
 export function domainName(run: string, caseId: string, level: number): string {
-  return `nested-check-${run}-${caseId.replace(/[^A-Za-z0-9]+/g, '-').slice(0, 60)}-L${level}`;
+  const plain = caseId.replace(/[^a-z0-9]+/g, '-').slice(0, 60);
+  const unlike = plain === caseId ? '' : `-${createHash('sha256').update(caseId).digest('hex').slice(0, 6)}`;
+  return `nested-check-${run}-${plain}${unlike}-L${level}`;
 }
 
 async function boot(
@@ -230,12 +236,10 @@ async function examine(
   const seconds = each.timeouts.probe ?? context.deadlines.probe(plan.level);
   const [seen, live] = await Promise.all([
     clock.stage(each.id, plan.level, 'probe', () => look(guest, plan.isHost, seconds, signal)),
-    clock.stage(each.id, plan.level, 'live', () => lookFromParent(parent, guest, seconds, signal)),
+    clock.stage(each.id, plan.level, 'live', () => lookFromParent(parent, guest.domain, seconds, signal)),
   ]);
   await evidence.level(each.id, plan.level, {
-    'domain-live.xml': live.xml,
-    'qemu-arguments.txt': live.argv?.join('\n') ?? null,
-    'console.txt': live.console,
+    ...evidenceOf(live),
     'dmesg.txt': seen.dmesg,
     'facts-tree.txt': [...seen.tree]
       .flatMap(([path, text]) => text.split('\n').map((line) => `${path}:${line}`))
@@ -256,10 +260,37 @@ async function examine(
   };
 }
 
-async function lookFromParent(parent: Host, guest: Guest, seconds: number, signal: AbortSignal): Promise<LiveDomain> {
+function evidenceOf(live: LiveDomain): Record<string, string | null> {
+  return {
+    'domain-live.xml': live.xml,
+    'qemu-arguments.txt': live.argv?.join('\n') ?? null,
+    'qemu.log': live.log,
+    'console.txt': live.console,
+  };
+}
+
+/** What the parent still knows of a guest that did not come up. Never throws: the failure itself is told already. */
+async function keepEvidence(
+  each: Case,
+  plan: LevelPlan,
+  parent: Host,
+  context: CaseContext,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const domain = domainName(context.lease.run, each.id, plan.level);
+    const live = await lookFromParent(parent, domain, context.deadlines.probe(plan.level), signal);
+    await context.evidence.level(each.id, plan.level, evidenceOf(live));
+  } catch (error) {
+    const text = `L${plan.level}: no evidence from its parent: ${error instanceof Error ? error.message : error}`;
+    context.clock.emit({ kind: 'note', at: context.clock.now(), text });
+  }
+}
+
+async function lookFromParent(parent: Host, domain: string, seconds: number, signal: AbortSignal): Promise<LiveDomain> {
   const output = await parent.exec(
     {
-      argv: ['sh', '-c', LIVE_SCRIPT, 'nested-check-live', parent.libvirtUri, guest.domain, guest.console],
+      argv: ['sh', '-c', LIVE_SCRIPT, 'nested-check-live', parent.libvirtUri, domain, consoleOf(parent, domain)],
       timeoutMs: seconds * 1000,
     },
     signal,
@@ -303,7 +334,8 @@ function whyStopped(code: string): Stopped['why'] {
 }
 
 /** libvirt's words that tell of a CPU or of KVM not being what was asked, and so answer the question with no. */
-const ANSWERS_NO = /kvm|cpu|not supported by hypervisor|virtualization/i;
+const ANSWERS_NO =
+  /KVM is not available|kvm kernel module|KVM acceleration|not supported by hypervisor|CPU mode|CPU model|CPU feature|guest CPU|machine type/i;
 
 function absent(plan: LevelPlan, failure: Problem): LevelReport {
   const no = failure.code === 'died' || (failure.code === 'refused' && ANSWERS_NO.test(failure.message));

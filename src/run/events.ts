@@ -5,7 +5,7 @@ import type { CaseResult, HostReport, LevelReport, Problem, Span } from '../repo
 export type RunEvent =
   | { kind: 'run-started'; at: 0; version: string; startedAt: string; folder: string; cases: readonly string[] }
   | { kind: 'host-ready'; at: number; host: HostReport }
-  | { kind: 'case-started'; at: number; case: string }
+  | { kind: 'case-started'; at: number; case: string; evidence: string }
   /** A stage of a level (or of the host: level 0, case null) begins; it ends with the `span` of the same name. */
   | { kind: 'stage'; at: number; case: string | null; level: number; stage: string }
   | { kind: 'span'; at: number; case: string | null; span: Span }

@@ -6,7 +6,7 @@ import { NestedCheckError } from '../errors.ts';
 import { type ChosenHost, openHost } from '../host/choose.ts';
 import type { HostUnderTest } from '../host/host.ts';
 import type { Image } from '../image/cache.ts';
-import type { HostReport, Problem } from '../report/report.ts';
+import type { HostReport } from '../report/report.ts';
 import type { Case } from '../scenario/plan.ts';
 import { type CaseContext, type Deadlines, kvmOf, look, runCase } from './case.ts';
 import type { RunClock } from './clock.ts';
@@ -33,8 +33,11 @@ const DEADLINES: Record<HostUnderTest['kind'], Deadlines> = {
 };
 const EMULATED_BOOT_SECONDS = 120;
 
-/** Runs the cases and emits what happens. Throws only what keeps the whole run from starting. */
-export async function runCases(input: RunInput): Promise<void> {
+/**
+ * Runs the cases and emits what happens; says whether all of them came to their end.
+ * Throws only what keeps the whole run from starting.
+ */
+export async function runCases(input: RunInput): Promise<boolean> {
   const { clock, chosen, environment } = input;
   const { signal } = environment;
   const hostFolder = join(input.folder, 'host');
@@ -50,7 +53,8 @@ export async function runCases(input: RunInput): Promise<void> {
       signal,
     ),
   );
-  let problem: Problem | null = null;
+  let problem: NestedCheckError | null = null;
+  let complete = false;
   try {
     const deadlines = DEADLINES[host.kind];
     const described = clock.stage(null, 0, 'probe', () => describeHost(host, deadlines.probe(1), hostFolder, signal));
@@ -60,7 +64,8 @@ export async function runCases(input: RunInput): Promise<void> {
         return report.facts;
       },
       (error: unknown) => {
-        problem = { code: 'host', message: error instanceof Error ? error.message : String(error), hint: null };
+        problem =
+          error instanceof NestedCheckError ? error : new NestedCheckError('host', `L0: ${error}`, { cause: error });
         return null;
       },
     );
@@ -77,14 +82,13 @@ export async function runCases(input: RunInput): Promise<void> {
       if (!signal.aborted) await runCase(each, context, signal);
     });
     await hostFacts;
+    complete = !signal.aborted;
     if (input.keep) await keepUntilInterrupted(host, input, signal);
   } finally {
     await clock.stage(null, 0, 'teardown', async () => host[Symbol.asyncDispose]());
   }
-  if (problem !== null && !signal.aborted) {
-    const { code, message } = problem as Problem;
-    throw new NestedCheckError(code as 'host', message);
-  }
+  if (problem !== null && complete) throw problem;
+  return complete;
 }
 
 /** Does the work for each item, at most `jobs` at once, in order of the list. */

@@ -43,7 +43,7 @@ export interface PlanOptions {
 /** A guest that hosts nobody. Measured: Debian 12 boots, answers and is probed in it. */
 const LEAF_MIB = 320;
 /** What a level needs on top of the level inside it: its own system, libvirt and QEMU. */
-const HOST_MIB = 448;
+const HOST_MIB = 768;
 
 /** Expands scenarios to cases. Pure. */
 export function plan(scenarios: readonly Scenario[], options: PlanOptions = {}): Case[] {
