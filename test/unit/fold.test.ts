@@ -2,7 +2,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { EMPTY_REPORT, fold, statusOf } from '../../src/report/fold.ts';
-import { type CaseResult, type HostReport, Report, type Verdict, worst } from '../../src/report/report.ts';
+import {
+  type CaseResult,
+  type HostReport,
+  type LevelReport,
+  Report,
+  type Verdict,
+  worst,
+} from '../../src/report/report.ts';
 import type { RunEvent } from '../../src/run/events.ts';
 
 const caseResult = (id: string, verdict: Verdict): CaseResult => ({
@@ -31,6 +38,7 @@ const host: HostReport = {
 };
 const startedAt = '2026-01-02T03:04:05.678Z';
 const started: RunEvent = { kind: 'run-started', at: 0, version: '1.2.3', startedAt, folder: '/r', cases: ['a', 'b'] };
+const begun = (id: string, at = 60): RunEvent => ({ kind: 'case-started', at, case: id, evidence: `cases/${id}` });
 const done = (id: string, verdict: Verdict, at = 100): RunEvent => ({
   kind: 'case-done',
   at,
@@ -54,7 +62,7 @@ test('a run from its beginning to its end', () => {
     { kind: 'stage', at: 1, case: null, level: 0, stage: 'host' },
     { kind: 'span', at: 50, case: null, span: { level: 0, stage: 'host', startMs: 1, endMs: 50 } },
     { kind: 'host-ready', at: 60, host },
-    { kind: 'case-started', at: 60, case: 'a' },
+    begun('a'),
     { kind: 'waiting', at: 70, case: 'a', level: 1, stage: 'boot', lastLine: 'x' },
     done('a', 'pass', 200),
     { kind: 'note', at: 210, text: 'a word' },
@@ -79,6 +87,38 @@ test('after each case the report says how it stands', () => {
     (_, index, events) => report(...events.slice(0, index + 1)).verdict,
   );
   expect(verdicts).toEqual(['skip', 'skip', 'pass', 'error', 'fail']);
+});
+
+describe('a run that is killed', () => {
+  const level: LevelReport = {
+    level: 1,
+    accelerator: 'kvm',
+    machine: null,
+    vcpus: 1,
+    memoryMiB: 320,
+    bootMs: 5,
+    cpu: { requested: { mode: 'host-model' }, liveXml: null, qemuCpu: null },
+    facts: null,
+    kvm: null,
+    versions: { kernel: null, qemu: null, libvirt: null },
+    probes: [{ name: 'boots', verdict: 'pass', expected: null, observed: null, hint: null }],
+  };
+  const levelDone: RunEvent = { kind: 'level-done', at: 80, case: 'b', level };
+
+  test('leaves the levels that it had, as an error', () => {
+    const left = report(started, begun('a'), done('a', 'pass'), begun('b'), levelDone);
+    expect(left.verdict).toBe('error');
+    expect(left.cases).toMatchObject([
+      { id: 'a', verdict: 'pass' },
+      { id: 'b', verdict: 'error', levels: [level], problem: { code: 'interrupted' }, evidence: 'cases/b' },
+    ]);
+  });
+
+  test('a case takes the place of what was known of it before, and cases keep their order', () => {
+    const both = report(started, begun('a'), begun('b'), levelDone, done('b', 'pass'), done('a', 'pass'));
+    expect(both.cases).toEqual([caseResult('a', 'pass'), caseResult('b', 'pass')]);
+    expect(both.verdict).toBe('pass');
+  });
 });
 
 test('folding changes no report that was handed out', () => {
@@ -116,6 +156,10 @@ describe('exit status', () => {
     const result = report(started, { ...ended, problem: failure });
     expect(result).toMatchObject({ verdict: 'error', problem: failure, cases: [], host: null });
     expect(statusOf(result)).toBe(3);
+  });
+
+  test.each(['usage', 'input'])('wrong input (%s) is 2, also when it is found out late', (code) => {
+    expect(statusOf(report(started, { ...ended, problem: { ...failure, code } }))).toBe(2);
   });
 
   test('a problem of the run takes back no failure', () => {

@@ -24,6 +24,7 @@ test('a domain as it should be', () => {
     'query-kvm': '{"return":{"enabled":true,"present":true},"id":"libvirt-12"}',
     argv: 'qemu-system-x86_64\0-name\0guest=a\0-cpu\0host,migratable=on\0-m\x00320\0',
     console: 'Linux version 6.1\n',
+    log: 'qemu-system-x86_64: warning\n',
   };
   expect(live(found)).toEqual({
     xml: XML,
@@ -32,6 +33,7 @@ test('a domain as it should be', () => {
     argv: ['qemu-system-x86_64', '-name', 'guest=a', '-cpu', 'host,migratable=on', '-m', '320'],
     cpuArguments: ['host,migratable=on'],
     console: 'Linux version 6.1\n',
+    log: 'qemu-system-x86_64: warning\n',
     accelerator: 'kvm',
   });
 });
@@ -44,6 +46,7 @@ test('nothing found is null everywhere, never a guess', () => {
     argv: null,
     cpuArguments: [],
     console: null,
+    log: null,
     accelerator: null,
   };
   expect(live({})).toEqual(nothing);
