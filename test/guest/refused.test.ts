@@ -33,7 +33,7 @@ async function run(out: string, names: string[]) {
   return { exitCode, stdout, report: Report.parse(JSON.parse(readFileSync(join(folder, out, 'run.json'), 'utf8'))) };
 }
 
-test('a CPU or a machine type that can not be had is a failed verdict with libvirt's words, and the run goes on', async () => {
+test('a CPU or a machine type that can not be had is a failed verdict in the words of libvirt, and the run goes on', async () => {
   const { exitCode, stdout, report } = await run('all', ['machine', 'model', 'feature']);
   expect(report.problem).toBeNull();
   const found = Object.fromEntries(report.cases.map((each) => [each.id, each]));
