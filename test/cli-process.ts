@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { dirSync } from 'tmp';
 import { onTestFinished } from 'vitest';
 
-export const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 
 /** A folder that goes when the test ends. */
 export function temporaryFolder(): string {
