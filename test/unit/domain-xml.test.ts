@@ -206,8 +206,9 @@ describe('strings that are not for XML', () => {
         const back = parser.parse(xml).domain;
         const kept = (said: string) =>
           said.replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '\ufffd');
-        // at the end of a line XML has only \n
-        expect(back.name.replaceAll('\r\n', '\n')).toBe(kept(each.name).replaceAll('\r\n', '\n'));
+        // for a line end XML knows only \n
+        const lineEnds = (said: string) => said.replace(/\r\n?/g, '\n');
+        expect(lineEnds(back.name)).toBe(lineEnds(kept(each.name)));
         // nothing broke out of its place
         expect(
           Object.keys(back)
