@@ -7,13 +7,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { dirSync } from 'tmp';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { NestedCheckError } from '../../src/errors.ts';
 import { type Agent, greetAgent } from '../../src/host/agent.ts';
 import { execInGuest } from '../../src/host/courier.ts';
 import { startGuest } from '../../src/host/guest.ts';
 import type { Command, Host } from '../../src/host/host.ts';
 import { execLocal } from '../../src/host/local.ts';
+
+// Programs are started here, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000 });
 
 const VIRSH = fileURLToPath(new URL('../fixtures/virsh', import.meta.url));
 const never = new AbortController().signal;

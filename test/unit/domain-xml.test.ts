@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { dirSync } from 'tmp';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { CpuRequest } from '../../src/cpu/request.ts';
 import {
   cpuXml,
@@ -16,6 +16,9 @@ import {
   TAG_NAMESPACE,
 } from '../../src/domain/domain-xml.ts';
 import type { LevelPlan } from '../../src/scenario/plan.ts';
+
+// Programs are started here, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000 });
 
 let folder: string;
 beforeAll(() => {

@@ -1,10 +1,13 @@
 // A round of probes, really run by sh, and what is read of what it printed.
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { dmesgProbe } from '../../src/probe/dmesg.ts';
 import { type Probe, readRound, roundScript } from '../../src/probe/probe.ts';
 import { readVersions } from '../../src/probe/versions.ts';
+
+// Programs are started here, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000 });
 
 const probe = (name: string, script: string): Probe => ({ name, description: name, script });
 
