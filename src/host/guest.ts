@@ -17,7 +17,7 @@ dir=$(mktemp -d) || exit 71
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' TERM
 cat >"$dir/xml"
-[ ! -p /run/nested-check/ready ] || read -r _ </run/nested-check/ready
+[ ! -e /run/nested-check/starting ] || flock -s /run/nested-check/starting true
 say ready
 virsh -q -c "$uri" create "$dir/xml" >"$dir/words" 2>&1 || { say refused; cat "$dir/words"; exit 0; }
 say created

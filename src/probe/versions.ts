@@ -6,7 +6,7 @@ import type { Probe } from './probe.ts';
 export const versionsProbe: Probe = {
   name: 'versions',
   description: 'versions of libvirt and QEMU',
-  script: '[ ! -p /run/nested-check/ready ] || read -r _ </run/nested-check/ready; virsh -q -c "$1" version',
+  script: '[ ! -e /run/nested-check/starting ] || flock -s /run/nested-check/starting true; virsh -q -c "$1" version',
 };
 
 /** Reads `virsh version`; null for what it does not say. */

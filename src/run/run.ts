@@ -28,7 +28,7 @@ export interface RunInput {
 
 /** Seconds, by how fast the host is. Each level of nesting under TCG costs about a factor of three. */
 const DEADLINES: Record<HostUnderTest['kind'], Deadlines> = {
-  local: { boot: (level) => 60 * level, probe: (level) => 30 * level, case: 900 },
+  local: { boot: (level) => 120 * level, probe: (level) => 120 * level, case: 1200 },
   emulated: { boot: (level) => 120 * 2 ** (level - 1), probe: (level) => 120 * 2 ** (level - 1), case: 2400 },
 };
 const EMULATED_BOOT_SECONDS = 120;
