@@ -18,7 +18,7 @@ export interface Lease {
 
 /** Reads the lease in a domain's XML as libvirt prints it; null for a domain that is not ours. */
 export function readLease(xml: string): { pid: number; startTime: string } | null {
-  const element = new RegExp(`<[\\w:]*lease [^>]*xmlns(?::\\w+)?=['"]${TAG_NAMESPACE}['"][^>]*>`).exec(xml)?.[0];
+  const element = new RegExp(`<(?:\\w+:)?lease [^>]*xmlns(?::\\w+)?=['"]${TAG_NAMESPACE}['"][^>]*>`).exec(xml)?.[0];
   const pid = / pid=['"](\d+)['"]/.exec(element ?? '')?.[1];
   const startTime = / started=['"](\d+)['"]/.exec(element ?? '')?.[1];
   return pid === undefined || startTime === undefined ? null : { pid: Number(pid), startTime };
@@ -133,5 +133,6 @@ function t(text: string): string {
 
 /** Attribute value, in quotes. */
 function q(text: string): string {
-  return `'${t(text).replace(/'/g, '&apos;')}'`;
+  const blanks = t(text).replace(/[\t\n\r]/g, (blank) => `&#${blank.charCodeAt(0)};`);
+  return `'${blanks.replace(/'/g, '&apos;')}'`;
 }

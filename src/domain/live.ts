@@ -33,15 +33,27 @@ export interface LiveDomain {
 export function readLive(found: ReadonlyMap<string, string>): LiveDomain {
   const xml = found.get('xml') || null;
   const argv = (found.get('argv') ?? '').split('\0').filter((word) => word !== '');
-  const enabled = /"enabled":\s*(true|false)/.exec(found.get('query-kvm') ?? '')?.[1];
+  const enabled = /"enabled": ?(true|false)/.exec(found.get('query-kvm') ?? '')?.[1];
   return {
     xml,
-    cpuXml: xml === null ? null : (/<cpu[\s>][\s\S]*?<\/cpu>|<cpu\s[^>]*\/>/.exec(xml)?.[0] ?? null),
-    machine: xml === null ? null : (/<type[^>]* machine=['"]([^'"]+)['"]/.exec(xml)?.[1] ?? null),
+    cpuXml: xml === null ? null : elementOf(xml, 'cpu'),
+    machine: / machine=['"]([^'"]+)['"]/.exec(elementOf(xml ?? '', 'type') ?? '')?.[1] ?? null,
     argv: argv.length === 0 ? null : argv,
     cpuArguments: argv.filter((_, index) => argv[index - 1] === '-cpu'),
     console: found.get('console') ?? null,
     log: found.get('log') ?? null,
     accelerator: enabled === undefined ? null : enabled === 'true' ? 'kvm' : 'tcg',
   };
+}
+
+/** The first element of a name in XML as libvirt prints it, from `<` to its end; null when there is none. */
+function elementOf(xml: string, name: string): string | null {
+  const start = [`<${name} `, `<${name}>`].map((tag) => xml.indexOf(tag)).filter((index) => index !== -1);
+  if (start.length === 0) return null;
+  const rest = xml.slice(Math.min(...start));
+  const open = rest.indexOf('>') + 1;
+  if (open === 0) return null;
+  if (rest[open - 2] === '/') return rest.slice(0, open);
+  const end = rest.indexOf(`</${name}>`);
+  return end === -1 ? null : rest.slice(0, end + name.length + 3);
 }

@@ -10,6 +10,8 @@ import type { Command, Output } from './host.ts';
 
 /** Longest reply that we read, in bytes: the agent captures 16 MiB of output, and base64 adds a third. */
 const MAX_REPLY = 24 * 1024 * 1024;
+/** Lines that nobody asked for. */
+const MAX_UNASKED = 1000;
 
 const Reply = z.union([
   z.object({ return: z.unknown() }),
@@ -157,8 +159,11 @@ function lineReader(socket: Duplex): { next(): Promise<string> } {
       parts = [];
       size = 0;
       rest = rest.subarray(end + 1);
-      if (waiting === undefined) ready.push(line);
-      else waiting.resolve(line);
+      if (waiting === undefined && ready.push(line) > MAX_UNASKED) {
+        socket.destroy(new NestedCheckError('agent', 'the guest agent sent far more than it was asked'));
+        return;
+      }
+      waiting?.resolve(line);
       waiting = undefined;
     }
     parts.push(rest);
@@ -166,7 +171,12 @@ function lineReader(socket: Duplex): { next(): Promise<string> } {
     if (size > MAX_REPLY) socket.destroy(new NestedCheckError('agent', 'the guest agent sent a reply without end'));
   });
   const stop = (error?: Error): void => {
-    ended ??= error ?? new NestedCheckError('agent', 'the guest agent broke off');
+    ended ??=
+      error instanceof NestedCheckError
+        ? error
+        : new NestedCheckError('agent', `the guest agent broke off${error ? `: ${error.message}` : ''}`, {
+            cause: error,
+          });
     waiting?.reject(ended);
     waiting = undefined;
   };

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { kernelCommandLine } from '../domain/domain-xml.ts';
 import { NestedCheckError } from '../errors.ts';
@@ -90,9 +91,7 @@ export async function startEmulatedHost(options: EmulatedOptions, signal: AbortS
     detached: true,
     reject: false,
   });
-  let ended = false;
   const gone = child.then(async (result) => {
-    ended = true;
     const words = (await readFile(log, 'utf8').catch(() => ''))
       .split('\n')
       .filter((line) => line !== '' && !line.includes('warning: TCG doesn'))
@@ -144,8 +143,9 @@ export async function startEmulatedHost(options: EmulatedOptions, signal: AbortS
         return await agent.exec(command, execSignal);
       } catch (error) {
         execSignal.throwIfAborted();
-        if (ended) throw await gone;
-        throw error;
+        // A socket that breaks off means, nearly always, that QEMU is about to be seen to have ended.
+        const broke = error instanceof NestedCheckError && error.code === 'agent';
+        throw broke ? await Promise.race([gone, sleep(1000, error)]) : error;
       }
     },
     async [Symbol.asyncDispose]() {

@@ -136,7 +136,7 @@ export function readStart(stdout: string, level: string, stderr: string): StartO
   const times = new Map<string, number>();
   const lines = stdout.split('\n');
   for (const [index, line] of lines.entries()) {
-    const match = /^(\d+\.\d+) (ready|created|refused|agent|ended|silent)$/.exec(line);
+    const match = /^(\d{1,10}\.\d{1,3}) (ready|created|refused|agent|ended|silent)$/.exec(line);
     if (match?.[1] === undefined || match[2] === undefined) break;
     times.set(match[2], Number(match[1]) * 1000);
     const word = match[2];

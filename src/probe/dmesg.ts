@@ -25,10 +25,14 @@ const NOISE: readonly RegExp[] = [
   /Unhandled WRMSR\(0xc001000[0-7]\)/i, // Linux guests clear AMD's performance counters, which KVM does not emulate
 ];
 
+/** A kernel writes no longer lines; a hostile guest might, to keep the patterns busy. */
+const MAX_LINE = 1000;
+
 /** Lines of a kernel log that speak of trouble, at most 20, in order. */
 export function dmesgTrouble(log: string): string[] {
   return log
     .split('\n')
+    .map((line) => line.slice(0, MAX_LINE))
     .filter((line) => TROUBLE.some((pattern) => pattern.test(line)) && !NOISE.some((pattern) => pattern.test(line)))
     .slice(0, 20);
 }

@@ -131,7 +131,7 @@ function nested(plan: LevelPlan, { facts }: Observation): ProbeResult {
     expected: want === null ? null : want ? 'on' : 'off',
     observed: facts === null ? 'could not be read' : (value ?? 'no kvm module is loaded'),
     hint:
-      want === true && have === false
+      want === true && value !== null && !have
         ? 'options kvm_amd nested=1 (or kvm_intel) in /etc/modprobe.d of this level'
         : null,
   };

@@ -1,5 +1,5 @@
 // run.json: the report itself. Opened before anything boots, replaced whole after each case, so it is valid at any time.
-import { rename, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { NestedCheckError } from '../errors.ts';
 import type { Report } from './report.ts';
 
@@ -10,6 +10,7 @@ export async function writeJson(path: string, report: Report): Promise<void> {
     await writeFile(half, `${JSON.stringify(report, null, 2)}\n`, { mode: 0o600 });
     await rename(half, path);
   } catch (cause) {
+    await rm(half, { force: true });
     throw new NestedCheckError(
       'usage',
       `--report json: can't write ${path}: ${cause instanceof Error ? cause.message : cause}`,

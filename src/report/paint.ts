@@ -5,7 +5,8 @@ import type { Environment } from '../environment.ts';
 export type Paint = (style: Parameters<typeof styleText>[0], text: string) => string;
 
 export function painter({ env, stdout }: Pick<Environment, 'env' | 'stdout'>): Paint {
-  const forced = env['FORCE_COLOR'] !== undefined && env['FORCE_COLOR'] !== '0';
-  const wanted = forced || (stdout.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb');
+  const forced = env['FORCE_COLOR'];
+  const wanted =
+    forced !== undefined ? forced !== '0' : stdout.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
   return wanted ? (style, text) => styleText(style, text, { validateStream: false }) : (_, text) => text;
 }

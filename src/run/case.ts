@@ -335,10 +335,12 @@ function whyStopped(code: string): Stopped['why'] {
 
 /** libvirt's words that tell of a CPU or of KVM not being what was asked, and so answer the question with no. */
 const ANSWERS_NO =
-  /KVM is not available|kvm kernel module|KVM acceleration|not supported by hypervisor|CPU mode|CPU model|CPU feature|guest CPU|machine type/i;
+  /incompatible with host CPU|required features|KVM is not available|kvm kernel module|KVM acceleration|not supported by hypervisor|CPU mode|CPU model|CPU feature|guest CPU|machine type/i;
 
 function absent(plan: LevelPlan, failure: Problem): LevelReport {
-  const no = failure.code === 'died' || (failure.code === 'refused' && ANSWERS_NO.test(failure.message));
+  // A guest that dies answers no; a host above it that dies leaves the question open.
+  const died = failure.code === 'died' && failure.message.startsWith(`L${plan.level}:`);
+  const no = died || (failure.code === 'refused' && ANSWERS_NO.test(failure.message));
   return blank(plan, 0, [judgeAbsence(plan, no ? 'fail' : 'error', failure.message, failure.hint)]);
 }
 

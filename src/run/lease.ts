@@ -1,6 +1,6 @@
 // Who owns what a run creates: its id, and the process that would clean up. A dead owner's things are leftovers.
 import { randomBytes } from 'node:crypto';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
@@ -24,7 +24,9 @@ export async function takeLease(folder: string): Promise<RunLease> {
     pid: process.pid,
     startTime: (await startTimeOf(process.pid)) ?? '0',
   };
-  await writeFile(join(folder, LEASE_FILE), `${JSON.stringify(lease)}\n`, { mode: 0o600 });
+  // In one step: half a lease would look like a dead one.
+  await writeFile(join(folder, `${LEASE_FILE}.tmp`), `${JSON.stringify(lease)}\n`, { mode: 0o600 });
+  await rename(join(folder, `${LEASE_FILE}.tmp`), join(folder, LEASE_FILE));
   return { ...lease, folder };
 }
 

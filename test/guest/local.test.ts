@@ -24,8 +24,18 @@ beforeAll(async () => {
   const image = await ensureImage(RECIPE, { environment, onProgress: (line) => process.stdout.write(`${line}\n`) });
   // The program as npm would install it, as a tar on a disk of its own.
   const tool = join(folder, 'tool');
-  const [packed] = JSON.parse((await execa('npm', ['pack', '--json', '--silent', '--pack-destination', folder], { cwd: ROOT })).stdout);
-  await execa('npm', ['install', '--no-audit', '--no-fund', '--silent', '--prefix', tool, join(folder, packed.filename)]);
+  const [packed] = JSON.parse(
+    (await execa('npm', ['pack', '--json', '--silent', '--pack-destination', folder], { cwd: ROOT })).stdout,
+  );
+  await execa('npm', [
+    'install',
+    '--no-audit',
+    '--no-fund',
+    '--silent',
+    '--prefix',
+    tool,
+    join(folder, packed.filename),
+  ]);
   await execa('tar', ['-C', tool, '-cf', join(folder, 'tool.tar'), 'node_modules']);
   const disks = [join(folder, 'tool.tar')];
   // TCG of QEMU 7.2 leaves garbage in the flags after cmpxchg16b, which kernel 6.12 uses and trips over.
@@ -88,7 +98,14 @@ test('run --host local boots L1 and L2 with the machine’s own libvirt and KVM,
   const report = Report.parse(JSON.parse((await sh('cat /run/out/run.json')).stdout));
   expect(report).toMatchObject({ verdict: 'pass', host: { kind: 'local', kvm: { usable: true, module: 'kvm_amd' } } });
   const [result] = report.cases;
-  expect(result?.levels.map((level) => [level.level, level.accelerator, level.facts?.hypervisor, level.facts?.virtualization])).toEqual([
+  expect(
+    result?.levels.map((level) => [
+      level.level,
+      level.accelerator,
+      level.facts?.hypervisor,
+      level.facts?.virtualization,
+    ]),
+  ).toEqual([
     [1, 'kvm', 'KVM', 'svm'],
     [2, 'kvm', 'KVM', 'svm'],
   ]);

@@ -54,7 +54,7 @@ describe('plan', () => {
   test('keeps the memory that is asked for, but not for a level and the level in it', () => {
     const memoryOf = (rest: object) => one(rest).levels.map(({ memoryMiB }) => memoryMiB);
     expect(memoryOf({ levels: [{ memory: '1 GiB' }, { memory: '1000 MiB' }] })).toEqual([1024, 1000]);
-    expect(memoryOf({ depth: 3, levels: [{ memory: '1 GiB' }] })).toEqual([1920, 1472, 1024]);
+    expect(memoryOf({ depth: 3, levels: [{ memory: '1 GiB' }] })).toEqual([2560, 1792, 1024]);
     expect(memoryOf({ depth: 2, levels: [{ memory: '8 GiB' }, { memory: '512 MiB' }] })).toEqual([8192, 512]);
   });
 
