@@ -61,6 +61,8 @@ chmod 755 /usr/lib/nested-check/*
 cp inittab /etc/inittab
 cp qemu.conf libvirtd.conf /etc/libvirt/
 ln -sf /bin/busybox /sbin/init
+mkdir -p /usr/lib/busybox
+busybox --install -s /usr/lib/busybox
 echo nested-check >/etc/hostname
 printf '127.0.0.1 localhost\n' >/etc/hosts
 rm -f /etc/resolv.conf /etc/machine-id

@@ -12,14 +12,19 @@ ask() { virsh -q -c "$uri" qemu-agent-command "$domain" "$1" --timeout 60 2>&1; 
 reply=$(ask "$(cat)") || { printf '%s' "$reply" >&2; exit 70; }
 pid=\${reply#*\\"pid\\":}
 pid=\${pid%%[!0-9]*}
-pause=0.02
+now() { read -r up _ </proc/uptime; echo "\${up%.*}\${up#*.}"; }
+started=$(now)
 while :; do
+  before=$(now)
   reply=$(ask '{"execute":"guest-exec-status","arguments":{"pid":'"$pid"'}}') || { printf '%s' "$reply" >&2; exit 70; }
   case $reply in
     *'"exited":true'*) printf '%s' "$reply"; exit 0 ;;
   esac
-  sleep $pause
-  case $pause in 0.02) pause=0.1 ;; 0.1) pause=0.3 ;; *) pause=0.7 ;; esac
+  # Each look takes time from the guest that is waited for, the more the deeper. So it rests longer than a look takes,
+  # and the longer, the longer it has waited: a look each second at every level once kept level 3 from ever coming up.
+  after=$(now)
+  rest=$(((after - before) * 3 / 2 + (after - started) / 8 + 2))
+  sleep $((rest / 100)).$((rest % 100 / 10))$((rest % 10))
 done
 `;
 

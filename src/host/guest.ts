@@ -19,16 +19,18 @@ trap 'exit 1' TERM
 cat >"$dir/xml"
 [ ! -e /run/nested-check/starting ] || flock -s /run/nested-check/starting true
 say ready
-virsh -q -c "$uri" create "$dir/xml" >"$dir/words" 2>&1 || { say refused; cat "$dir/words"; exit 0; }
-say created
 mkfifo "$dir/events"
-virsh -q -c "$uri" event --domain "$domain" --all --loop --timeout "$seconds" >"$dir/events" 2>&1 &
+# One virsh for both: to start another takes seconds in a deep level.
+virsh -c "$uri" "create $dir/xml; event --domain $domain --all --loop --timeout $seconds" >"$dir/events" 2>&1 &
 watcher=$!
-outcome=silent
+outcome=refused
 while read -r line; do
   case $line in
+    Domain*' created from '*) say created; outcome=silent ;;
     *agent-lifecycle*"state: 'connected'"*) outcome=agent; break ;;
-    *"'lifecycle'"*": Stopped"* | *"'lifecycle'"*": Crashed"* | *'failed to get domain'*) outcome=ended; break ;;
+    *"'lifecycle'"*": Stopped"* | *"'lifecycle'"*": Crashed"*) outcome=ended; break ;;
+    *'failed to get domain'*) [ $outcome = refused ] || outcome=ended; break ;;
+    error:*) echo "$line" >>"$dir/words" ;;
   esac
 done <"$dir/events"
 kill $watcher 2>/dev/null
@@ -39,7 +41,11 @@ if [ $outcome = silent ]; then
     virsh -q -c "$uri" qemu-monitor-command "$domain" --hmp 'info registers' | grep -o -m 1 'RIP=[0-9a-f]*'
   done | sort -u | wc -l
 fi
-[ $outcome = agent ] || tail -c 3000 "$console" 2>/dev/null
+case $outcome in
+  agent) ;;
+  refused) cat "$dir/words" ;;
+  *) tail -c 3000 "$console" 2>/dev/null ;;
+esac
 `;
 
 /** How far a start came. Times are milliseconds of the parent's clock since the script began. */

@@ -199,7 +199,7 @@ async function boot(
 }
 
 /** How often a booting guest's console is looked at, in ms: deep levels pay much for each look. */
-const CONSOLE_MS = 10_000;
+const CONSOLE_MS = 20_000;
 
 /** Tells the last line of a booting guest's console now and then, until `signal` aborts. Never throws. */
 async function watchConsole(
