@@ -3,12 +3,13 @@
 /** Runs on the parent. $1 libvirt URI, $2 domain, $3 console file. Prints lines `NAME BASE64`. */
 export const LIVE_SCRIPT = `
 put() { printf "%s " "$1"; base64 -w0; echo; }
-virsh -q -c "$1" dumpxml "$2" | put xml
-virsh -q -c "$1" qemu-monitor-command "$2" '{"execute":"query-kvm"}' 2>&1 | put query-kvm
+virsh -q -c "$1" "dumpxml $2; qemu-monitor-command $2 '{\\"execute\\":\\"query-kvm\\"}'" 2>&1 | put virsh
 process=$(pgrep -o -f -- "^[^ ]*qemu[^ ]* -name guest=$2,") && put argv <"/proc/$process/cmdline"
 tail -c 100000 "$3" | put console
 cat "/var/log/libvirt/qemu/$2.log" "\${XDG_CACHE_HOME:-$HOME/.cache}/libvirt/qemu/log/$2.log" 2>/dev/null | tail -c 100000 | put log
 `;
+
+const DOMAIN_END = '</domain>';
 
 /** What LIVE_SCRIPT found; null for what could not be read. */
 export interface LiveDomain {
@@ -31,9 +32,12 @@ export interface LiveDomain {
 
 /** Reads what LIVE_SCRIPT printed (already split by readRound). */
 export function readLive(found: ReadonlyMap<string, string>): LiveDomain {
-  const xml = found.get('xml') || null;
+  // One virsh for both, since starting another takes seconds in a deep level: the XML, and after it QEMU's answer.
+  const words = found.get('virsh') ?? '';
+  const end = words.indexOf(DOMAIN_END);
+  const xml = end === -1 ? null : words.slice(0, end + DOMAIN_END.length);
   const argv = (found.get('argv') ?? '').split('\0').filter((word) => word !== '');
-  const enabled = /"enabled": ?(true|false)/.exec(found.get('query-kvm') ?? '')?.[1];
+  const enabled = /"enabled": ?(true|false)/.exec(words.slice(end === -1 ? 0 : end))?.[1];
   return {
     xml,
     cpuXml: xml === null ? null : elementOf(xml, 'cpu'),

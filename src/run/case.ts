@@ -30,6 +30,8 @@ export interface CaseContext {
   /** Deadlines where the scenario has none, in seconds. */
   readonly deadlines: Deadlines;
   readonly keep: boolean;
+  /** Whether no case is to follow. */
+  isLast(each: Case): boolean;
 }
 
 export interface Deadlines {
@@ -126,7 +128,7 @@ export async function runCase(each: Case, context: CaseContext, signal: AbortSig
 
   await descend(context.host, context.hostFacts, 0);
   levels.sort((a, b) => a.level - b.level);
-  const endsAnyway = signal.aborted && context.host.takesGuestsAlong;
+  const endsAnyway = context.host.takesGuestsAlong && (signal.aborted || context.isLast(each));
   if (levels[0] !== undefined && !context.keep && !endsAnyway) {
     const domain = domainName(context.lease.run, each.id, 1);
     await clock

@@ -77,6 +77,7 @@ export async function runCases(input: RunInput): Promise<boolean> {
       hostFacts,
       deadlines,
       keep: input.keep,
+      isLast: (each) => each === input.cases.at(-1),
     };
     await inTurn(input.cases, input.jobs, async (each) => {
       if (!signal.aborted) await runCase(each, context, signal);

@@ -16,7 +16,12 @@ const XML = `<domain type='kvm' id='1'>
   </cpu>
   <clock offset='utc'/>
 </domain>`;
-const live = (found: Record<string, string>) => readLive(new Map(Object.entries(found)));
+
+/** What one virsh prints for both: the XML, and after it QEMU's answer. */
+const live = ({ xml = '', 'query-kvm': answer = '', ...found }: Record<string, string>) => {
+  const whole = xml === '' || xml.endsWith('</domain>') ? xml : `${xml}</domain>`;
+  return readLive(new Map(Object.entries({ ...found, virsh: `${whole}\n\n${answer}\n` })));
+};
 
 test('a domain as it should be', () => {
   const found = {
