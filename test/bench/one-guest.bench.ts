@@ -59,7 +59,7 @@ test('one guest, boot to facts, against plain QEMU to the agent’s answer', asy
       ours.push(a);
       plain.push(b);
     }
-    console.log(ratios('nested-check, boot to facts', ours, 'plain QEMU, boot to agent', plain));
+    process.stdout.write(`${ratios('nested-check, boot to facts', ours, 'plain QEMU, boot to agent', plain)}\n`);
   } finally {
     await host[Symbol.asyncDispose]();
     await rm(folder, { recursive: true, force: true });

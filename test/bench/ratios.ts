@@ -14,5 +14,7 @@ function spread(values: readonly number[]): string {
 /** Both series in seconds and A/B, each as median (least to greatest). */
 export function ratios(nameA: string, a: readonly number[], nameB: string, b: readonly number[]): string {
   const pairs = a.map((value, index) => value / (b[index] ?? Number.NaN));
-  return [`${nameA}: ${spread(a)} s`, `${nameB}: ${spread(b)} s`, `ratio: ${spread(pairs)}, ${a.length} pairs`].join('\n');
+  return [`${nameA}: ${spread(a)} s`, `${nameB}: ${spread(b)} s`, `ratio: ${spread(pairs)}, ${a.length} pairs`].join(
+    '\n',
+  );
 }
