@@ -60,7 +60,15 @@ export async function loadScenarios(names: readonly string[], sources: Sources):
   }
   problems.push(...sameNames(loaded));
   if (problems.length > 0) throw inputError(problems, bundled);
-  return names.length > 0 ? loaded : loaded.filter(({ scenario }) => scenario.tags.includes('default'));
+  if (names.length > 0) return loaded;
+  // The shallowest first: what most want to know is told soonest.
+  return loaded
+    .filter(({ scenario }) => scenario.tags.includes('default'))
+    .sort((a, b) => deepest(a.scenario) - deepest(b.scenario));
+}
+
+function deepest({ depth, levels }: Scenario): number {
+  return depth?.try ?? levels.length;
 }
 
 interface File {
