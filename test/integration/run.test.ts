@@ -54,7 +54,7 @@ describe('--dry-run', () => {
     const line = /^setpriv .*$/m.exec(stdout)?.[0] ?? '';
     const words = execFileSync('sh', ['-c', `printf '%s\\0' ${line}`], { encoding: 'utf8' }).split('\0');
     expect(words.slice(0, 3)).toEqual(['setpriv', '--pdeathsig=KILL', 'qemu-system-x86_64']);
-    expect(words[words.indexOf('-append') + 1]).toMatch(/^console=ttyS0 .* nested_check\.host$/);
+    expect(words[words.indexOf('-append') + 1]).toMatch(/^console=ttyS0 .* nested_check\.host mitigations=off$/);
   });
 
   test('--depth and --only are heard', async () => {
