@@ -2,22 +2,19 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Facts } from '../cpu/facts.ts';
-import { factsFromTree } from '../cpu/facts-from-tree.ts';
 import type { Lease } from '../domain/domain-xml.ts';
 import { LIVE_SCRIPT, type LiveDomain, readLive } from '../domain/live.ts';
-import { NestedCheckError } from '../errors.ts';
 import { consoleOf, destroyGuest, type Guest, startGuest } from '../host/guest.ts';
 import type { Host, HostUnderTest } from '../host/host.ts';
-import { dmesgProbe } from '../probe/dmesg.ts';
-import { judge, judgeAbsence } from '../probe/judge.ts';
-import { type Probe, readRound, roundScript } from '../probe/probe.ts';
-import { LIVE_TREE_SCRIPT, parseTree, type Tree } from '../probe/tree.ts';
-import { readVersions, versionsProbe } from '../probe/versions.ts';
+import { judge } from '../probe/judge.ts';
+import { readRound } from '../probe/probe.ts';
 import type { CaseResult, LevelReport, Problem, Stopped } from '../report/report.ts';
 import { worst } from '../report/report.ts';
 import type { Case, LevelPlan } from '../scenario/plan.ts';
 import type { RunClock } from './clock.ts';
 import type { Evidence } from './evidence.ts';
+import { absent, describeFailure, unseen, whyStopped } from './failure.ts';
+import { kvmOf, look } from './look.ts';
 
 /** What a case needs of the run around it. */
 export interface CaseContext {
@@ -38,47 +35,6 @@ export interface Deadlines {
   boot(level: number): number;
   probe(level: number): number;
   readonly case: number;
-}
-
-const factsProbe: Probe = { name: 'facts', description: 'CPU, caches, topology, KVM', script: LIVE_TREE_SCRIPT };
-
-/** What was found by one round of probes in a level. */
-export interface Look {
-  readonly tree: Tree;
-  readonly facts: Facts | null;
-  readonly dmesg: string | null;
-  readonly versions: LevelReport['versions'];
-}
-
-/** Runs one round of probes in a host or guest. Throws what exec throws. */
-export async function look(host: Host, isHost: boolean, seconds: number, signal: AbortSignal): Promise<Look> {
-  const probes = isHost ? [factsProbe, dmesgProbe, versionsProbe] : [factsProbe, dmesgProbe];
-  const script = roundScript(probes);
-  const output = await host.exec(
-    { argv: ['sh', '-s', host.libvirtUri], stdin: script, timeoutMs: seconds * 1000 },
-    signal,
-  );
-  const found = readRound(output.stdout);
-  const tree = parseTree(found.get('facts') ?? '');
-  return {
-    tree,
-    facts: tree.size === 0 ? null : factsFromTree(tree),
-    dmesg: found.get('dmesg') ?? null,
-    versions: { kernel: tree.get('kernel') ?? null, ...readVersions(found.get('versions') ?? '') },
-  };
-}
-
-/** The kvm module of a level and its parameters; null when none is loaded. */
-export function kvmOf({ tree, facts }: Look): LevelReport['kvm'] {
-  const parameters = [...tree].flatMap(([path, value]) => {
-    const match = /^sys\/module\/(kvm_(?:amd|intel))\/parameters\/(\w+)$/.exec(path);
-    return match?.[1] !== undefined && match[2] !== undefined ? [{ module: match[1], name: match[2], value }] : [];
-  });
-  return {
-    usable: facts?.kvmDevice === true && facts.virtualization !== null,
-    module: parameters[0]?.module ?? null,
-    parameters: Object.fromEntries(parameters.map(({ name, value }) => [name, value])),
-  };
 }
 
 /** Boots and looks into level after level of a case. Never throws: what goes wrong is in the result. */
@@ -298,73 +254,4 @@ async function lookFromParent(parent: Host, domain: string, seconds: number, sig
     signal,
   );
   return readLive(readRound(output.stdout));
-}
-
-/** An error as the report has it; aborts are told apart by who aborted. */
-function describeFailure(
-  error: unknown,
-  level: number,
-  run: AbortSignal,
-  deadline: AbortSignal,
-  seconds: number,
-): Problem {
-  if (run.aborted) return { code: 'interrupted', message: `L${level}: the run was stopped`, hint: null };
-  if (deadline.aborted) {
-    return {
-      code: 'timeout',
-      message: `L${level}: the case took longer than ${seconds} s`,
-      hint: '--timeout SECONDS, or `timeouts: {case: …}` in the scenario',
-    };
-  }
-  if (error instanceof NestedCheckError) return { code: error.code, message: error.message, hint: error.hint };
-  throw error;
-}
-
-function whyStopped(code: string): Stopped['why'] {
-  switch (code) {
-    case 'refused':
-      return 'refused';
-    case 'died':
-      return 'died';
-    case 'hung':
-      return 'hung';
-    case 'timeout':
-      return 'slow';
-    default:
-      return 'unable';
-  }
-}
-
-/** libvirt's words that tell of a CPU or of KVM not being what was asked, and so answer the question with no. */
-const ANSWERS_NO =
-  /incompatible with host CPU|required features|KVM is not available|kvm kernel module|KVM acceleration|not supported by hypervisor|CPU mode|CPU model|CPU feature|guest CPU|machine type/i;
-
-function absent(plan: LevelPlan, failure: Problem): LevelReport {
-  // A guest that dies answers no; a host above it that dies leaves the question open.
-  const died = failure.code === 'died' && failure.message.startsWith(`L${plan.level}:`);
-  const no = died || (failure.code === 'refused' && ANSWERS_NO.test(failure.message));
-  return blank(plan, 0, [judgeAbsence(plan, no ? 'fail' : 'error', failure.message, failure.hint)]);
-}
-
-function unseen(plan: LevelPlan, guest: Guest, failure: Problem): LevelReport {
-  return blank(plan, guest.bootMs, [
-    { name: 'boots', verdict: 'pass', expected: 'the guest agent answers', observed: 'it answers', hint: null },
-    { name: 'facts', verdict: 'error', expected: 'the probes answer', observed: failure.message, hint: failure.hint },
-  ]);
-}
-
-function blank(plan: LevelPlan, bootMs: number, probes: LevelReport['probes']): LevelReport {
-  return {
-    level: plan.level,
-    accelerator: null,
-    machine: null,
-    vcpus: plan.vcpus,
-    memoryMiB: plan.memoryMiB,
-    bootMs,
-    cpu: { requested: { ...plan.cpu }, liveXml: null, qemuCpu: null },
-    facts: null,
-    kvm: null,
-    versions: { kernel: null, qemu: null, libvirt: null },
-    probes,
-  };
 }

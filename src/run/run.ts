@@ -8,10 +8,11 @@ import type { HostUnderTest } from '../host/host.ts';
 import type { Image } from '../image/cache.ts';
 import type { HostReport } from '../report/report.ts';
 import type { Case } from '../scenario/plan.ts';
-import { type CaseContext, type Deadlines, kvmOf, look, runCase } from './case.ts';
+import { type CaseContext, type Deadlines, runCase } from './case.ts';
 import type { RunClock } from './clock.ts';
 import { evidenceIn } from './evidence.ts';
 import type { RunLease } from './lease.ts';
+import { kvmOf, look } from './look.ts';
 
 export interface RunInput {
   readonly cases: readonly Case[];

@@ -9,7 +9,7 @@ import { startEmulatedHost } from '../../src/host/emulated.ts';
 import { destroyGuest, startGuest } from '../../src/host/guest.ts';
 import type { Host } from '../../src/host/host.ts';
 import { ensureImage } from '../../src/image/cache.ts';
-import { look } from '../../src/run/case.ts';
+import { look } from '../../src/run/look.ts';
 import { plan } from '../../src/scenario/plan.ts';
 import { Scenario } from '../../src/scenario/schema.ts';
 import { ratios } from './ratios.ts';
