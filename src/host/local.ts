@@ -76,6 +76,7 @@ export async function execLocal(command: Command, signal: AbortSignal): Promise<
   const [program, ...rest] = command.argv;
   const child = execa(program, rest, {
     ...(command.stdin === undefined ? { stdin: 'ignore' as const } : { input: command.stdin }),
+    env: { LC_ALL: 'C' }, // what virsh says is read, so it must not be translated
     detached: true,
     reject: false,
     stripFinalNewline: false,

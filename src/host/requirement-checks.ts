@@ -17,7 +17,7 @@ export const warning = (seen: string): Finding => ({ state: 'warning', seen });
 /** Bytes in a GB, as disks and this program count them. */
 export const GB = 1e9;
 /** Bytes of memory below which guests in guests have no room. */
-export const MEMORY = 3 * GB;
+export const MEMORY = 4 * GB;
 
 /** Too little in all is missing; enough that others use now is a warning. */
 export function judgeMemory(meminfo: string): Finding {

@@ -75,7 +75,8 @@ export async function runCase(each: Case, context: CaseContext, signal: AbortSig
     );
     const told = seen.then(finish, (error: unknown) => {
       const failure = describeFailure(error, plan.level, signal, deadline, seconds);
-      problem ??= failure;
+      if (plan.required) problem ??= failure;
+      else stopped ??= { level: plan.level, why: whyStopped(failure.code), message: failure.message };
       finish(unseen(plan, guest, failure));
     });
     // The next level boots while this one is looked into.
